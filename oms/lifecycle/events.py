@@ -100,9 +100,7 @@ class Acknowledged(Event, frozen=True, tag="acknowledged"):
     fill_count_e2: int
     remaining_count_e2: int
     ts_ms: int
-    average_fill_price_e6: int | None = (
-        None  # per contract; its leg is unclear for asks: money comes from fills
-    )
+    average_fill_price_e6: int | None = None  # per contract; its leg is unclear for asks: money comes from fills
     average_fee_paid_e6: int | None = None  # per contract
 
 

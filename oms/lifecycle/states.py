@@ -63,9 +63,7 @@ class CommandState(StrEnum):
     """What became of one request. The comment says who moves it on, after a crash too."""
 
     QUEUED = "queued"  # durable; the submitter claims it; no attempt of it may be live
-    ON_WIRE = (
-        "on_wire"  # claimed by a running process; its answer moves it, or the next start calls it in doubt
-    )
+    ON_WIRE = "on_wire"  # claimed by a running process; its answer moves it, or the next start calls it in doubt
     IN_DOUBT = "in_doubt"  # the reconciler moves it, on evidence only
     ACCEPTED = "accepted"  # final: a definite yes
     REFUSED = "refused"  # final unless found: a definite no to every attempt

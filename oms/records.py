@@ -1,0 +1,206 @@
+"""What oms answers with: the records of the command line, the Python API and every export. PURE.
+
+Field names and their meaning are a contract (docs/records.md): additions are free, changes are not. Prices, counts and
+fees are the exchange's decimal strings, times RFC 3339 UTC, unknown is None.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One order, as a person or a bot sees it."""
+
+    client_order_id: str
+    order_id: str | None
+    environment: str
+    batch: str  # its name, or the key oms gave it
+    row: int  # ordinal within the batch, from 1
+    ticker: str
+    side: str  # bid | ask, of the YES book
+    price: str  # YES dollars
+    action: str  # buy | sell, as entered
+    outcome: str  # yes | no, as entered
+    outcome_price: str  # dollars of that leg
+    count: str
+    time_in_force: str
+    subaccount: int | None
+    tag: str | None
+    status: str  # pending | resting | executed | canceled | rejected | unsent
+    in_doubt: bool
+    late: bool
+    preexisting: bool
+    fill_count: str
+    remaining_count: str | None
+    average_fill_price: str | None
+    fees: str | None
+    attempts: int
+    reason: str | None
+    detail: str | None
+    created_at: str
+    sent_at: str | None
+    updated_at: str
+    state: str  # of its create command: queued, on_wire, in_doubt, accepted, refused, withdrawn, absent, parked
+    cancel_state: str | None = None  # of its latest cancel command, if there is one
+
+
+class BreakRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference between ledger and exchange that a person should know of.
+
+    Kinds, a closed list: duplicate (a second order under one id), parked (evidence conflicts), lost (an acknowledged
+    order the exchange no longer shows), amended (fields differ from the intent), fills (trades do not add up to the
+    order's fill_count), late (turned up after its absence was concluded), unknown_ours (an order with an id of our
+    making that this ledger does not know), unreadable (a listing held an order that could not be read).
+    """
+
+    kind: str
+    client_order_id: str | None
+    order_id: str | None
+    ticker: str | None
+    expected: str
+    seen: str
+    suggestion: str
+
+
+class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch and how far it has come."""
+
+    batch: str
+    key: str
+    name: str | None
+    source: str  # file | stdin | flags | api | retry
+    rows: int
+    created_at: str
+    counts: Mapping[str, int]  # orders by status
+    in_doubt: int
+
+
+class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded fact, for `oms why`."""
+
+    at: str
+    event: str
+    command: str | None  # create | cancel | None for facts about the order
+    text: str  # a sentence for people
+    data: Mapping[str, object]  # the evidence as recorded
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the ledger knows of one order."""
+
+    order: OrderRecord
+    summary: str  # where it stands and what happens next, one or two sentences
+    timeline: tuple[TimelineEntry, ...]
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run ended before its queue was empty; `exit_code` is the design's (4, 5, 6, 130, 143)."""
+
+    code: str  # credentials | halted | paused | unreachable | refusals | interrupted | busy | lost_epoch | ledger
+    message: str
+    hint: str
+    exit_code: int
+
+
+class SubmitReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run recorded and drained."""
+
+    environment: str
+    batch: str | None  # None when it drained what was pending
+    recorded: int  # newly recorded by this call
+    preexisting: int  # rows that were in the ledger before
+    placed_before_at: str | None  # when this very batch was recorded earlier
+    counts: Mapping[str, int]  # orders of this run by status
+    in_doubt: int
+    queued: int
+    rejected_now: int  # refused by the exchange during this run
+    unsent_now: int
+    leftovers: int  # older pending orders of other batches that this run does not send
+    stop: Stop | None
+    notes: tuple[str, ...]  # sentences for stderr
+    seconds: str  # elapsed, for people
+    exit_code: int
+
+
+class ReconcileReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one reconcile learned."""
+
+    environment: str
+    resolved: int  # commands that left doubt
+    found: int
+    absent: int
+    late: int
+    updated: int  # orders whose status or fills moved
+    fills: int  # new trades
+    in_doubt: int  # what remains
+    queued: int
+    external: int  # orders at the exchange that are not ours
+    breaks: tuple[BreakRecord, ...]
+    balance: str | None
+    positions: int
+    stop: Stop | None
+    notes: tuple[str, ...]
+    exit_code: int
+
+
+class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the ledger and the exchange stand."""
+
+    environment: str
+    ledger: str
+    ledger_exists: bool
+    holder: str | None  # who is sending from it now
+    counts: Mapping[str, int]
+    queued: int
+    on_wire: int
+    in_doubt: int
+    parked: int
+    oldest_in_doubt_at: str | None
+    batches: int
+    exchange: str  # open | paused | closed | unreachable | not asked
+    base_url: str
+
+
+class MarketRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One market, enough to place an order."""
+
+    ticker: str
+    title: str
+    status: str
+    yes_bid: str | None
+    yes_ask: str | None
+    last_price: str | None
+    volume: str | None
+    close_time: str | None
+    price_ranges: tuple[Mapping[str, str], ...]
+
+
+class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `oms doctor` or `oms db check`."""
+
+    name: str
+    ok: bool | None  # None: could not be checked
+    seen: str
+    fix: str
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run has come, for a progress line."""
+
+    phase: str  # recording | sending | resolving | reading
+    done: int
+    total: int | None
+    in_doubt: int = 0
+    note: str = ""
+
+
+EXIT_PRECEDENCE = (3, 4, 130, 143, 7, 5, 6, 1)
+
+
+def worst(codes: set[int]) -> int:
+    """The one exit code of a run to which several apply (design 8); 0 when none does."""
+    for code in EXIT_PRECEDENCE:
+        if code in codes:
+            return code
+    return 2 if 2 in codes else 0

@@ -138,8 +138,11 @@ class Order:
     order_id: str | None = None
     fill_count_e2: int = 0
     remaining_count_e2: int | None = None
-    average_fill_price_e6: int | None = None
+    average_fill_price_e6: int | None = None  # as acknowledged; the trades below are the better source
     fees_e6: int | None = None
+    traded_count_e2: int = 0  # sum over the trades we were shown, each trade_id once
+    traded_value_e8: int = 0  # sum of count_e2 x price_e6 over them, YES prices
+    traded_fees_e6: int = 0
     fact_ts_ms: int = 0  # exchange time of the newest fact applied; an older read changes nothing
     created_ts_ms: int | None = None  # when the exchange took it
     late: bool = False  # it turned up after we had concluded that it was not there

@@ -1,0 +1,140 @@
+"""Connections to the ledger: how SQLite is opened so that a commit is durable, and how its failures are named.
+
+Measured: SQLite's default (DELETE, FULL) and WAL with NORMAL lose acknowledged commits at a power cut; WAL with
+`synchronous=EXTRA` does not. So synchronous is set first, then the journal mode, and both are read back (P1).
+The file is opened through SQLite only: any other open and close of it in this process would drop SQLite's locks.
+"""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from oms.errors import ConfigError, LedgerBusy, LedgerFailed, LedgerForeign
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+def parse_url(url: str) -> URL:
+    """The ledger's URL. Raises ConfigError for one that is not a SQLite file's."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise ConfigError("ledger.url is not a database URL", hint="use sqlite:////absolute/path.sqlite3") from exc
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigError(
+            f"ledger.url: {parsed.get_backend_name()} is not supported yet",
+            hint="use a SQLite file: sqlite:////absolute/path.sqlite3",
+        )
+    if not parsed.database or parsed.database == ":memory:":
+        raise ConfigError("ledger.url: a ledger has to be a file", hint="use sqlite:////absolute/path.sqlite3")
+    return parsed
+
+
+def real_path(url: str) -> Path:
+    """The file behind the URL, symlinks resolved: two names of one ledger must meet on one lock."""
+    return Path(os.path.realpath(parse_url(url).database or ""))
+
+
+def writer_engine(path: Path) -> Engine:
+    """An engine on one held connection whose every transaction is BEGIN IMMEDIATE.
+
+    Never SELECT on it outside `begin()`: that would open a write transaction and keep it.
+    """
+    engine = create_engine(
+        "sqlite://", creator=lambda: _connect(path, writable=True), poolclass=StaticPool, skip_autocommit_rollback=False
+    )
+    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def reader_engine(path: Path) -> Engine:
+    """An engine for reads: deferred transactions that never block behind the writer."""
+    engine = create_engine("sqlite://", creator=lambda: _connect(path, writable=False), poolclass=QueuePool)
+    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    # mode=rw, never rwc: a ledger is created in one place only, on purpose.
+    uri = path.as_uri() + "?mode=rw"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
+    )
+    try:
+        _configure(connection, writable=writable)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _configure(connection: sqlite3.Connection, *, writable: bool) -> None:
+    run = connection.execute
+    run("PRAGMA trusted_schema = OFF")
+    run("PRAGMA cell_size_check = ON")
+    run("PRAGMA foreign_keys = ON")
+    run("PRAGMA wal_autocheckpoint = 0")  # checkpoints are made by the holder of the writer lock, under the gate
+    if not writable:
+        run("PRAGMA query_only = ON")
+        return
+    run("PRAGMA fullfsync = ON")  # macOS: fsync alone does not flush the drive
+    run("PRAGMA synchronous = EXTRA")
+    mode = run("PRAGMA journal_mode = WAL").fetchone()[0]
+    synchronous = run("PRAGMA synchronous").fetchone()[0]
+    if mode != "wal" or synchronous != 3:
+        raise LedgerFailed(
+            f"the ledger cannot be made durable: journal_mode={mode}, synchronous={synchronous}",
+            hint="put the ledger on a local disk: WAL needs shared memory, which network file systems lack",
+        )
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Name the database's failures for the caller: foreign, busy, or failed (after which nothing may be sent)."""
+    try:
+        yield
+    except DBAPIError as exc:
+        raise _named(exc.orig, path) from exc
+    except sqlite3.Error as exc:
+        raise _named(exc, path) from exc
+
+
+def _named(exc: BaseException | None, path: Path) -> Exception:
+    name = getattr(exc, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_NOTADB"):
+        return LedgerForeign(f"{path} is not a SQLite file", hint="name another file, or move this one away")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LedgerBusy(
+            f"{path} stayed locked by another process for {BUSY_TIMEOUT_MS // 1000} s",
+            hint="close the program that holds it open for writing, then run again",
+        )
+    if name.startswith("SQLITE_READONLY"):
+        return LedgerFailed(f"{path} cannot be written: {exc}", hint="check the permissions of the file and its folder")
+    return LedgerFailed(
+        f"the ledger {path} failed: {exc}",
+        hint="nothing more was sent; check the disk (space, permissions), then run `oms submit` to go on",
+    )
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file now under the path; None when there is none. stat() does not touch its locks."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def checkpoint(connection: Connection) -> None:
+    """Copy the WAL into the file as far as readers allow. Call it under the gate, outside a transaction."""
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

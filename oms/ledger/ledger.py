@@ -1,0 +1,326 @@
+"""One opened ledger: its identity, its connections, its write transactions, its epoch.
+
+Opening refuses by name what is not ours: a foreign file, a newer schema, another environment's or another host's
+ledger. After any failure of the disk or the database in a write, the ledger is done for this process: a commit that
+raised may still be durable, so nothing may be sent on the strength of what this process believes (P1).
+"""
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy.engine import Connection
+
+from oms.errors import EpochLost, LedgerBusy, LedgerFailed, LedgerForeign, LedgerMissing, LedgerReplaced
+from oms.ledger import engine as engines
+from oms.ledger import schema
+from oms.ledger.lock import Locks, Mark
+
+# Checkpoint when the WAL has had this many commits: small enough that one costs about a millisecond.
+_CHECKPOINT_EVERY = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose ledger a file is."""
+
+    ledger_id: str
+    environment: str
+    host: str | None
+    user_id: str | None
+    epoch: int
+
+
+class Ledger:
+    """An open ledger. Reads are concurrent; writes go through one held connection, one at a time."""
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path = path
+        self.ledger_id = identity.ledger_id
+        self.environment = identity.environment
+        self.epoch: int | None = None  # of this run, once it has opened one
+        self.locks = Locks(path)
+        self._reader = engines.reader_engine(path)
+        self._writer: Engine | None = None
+        self._connection: Connection | None = None
+        self._turn = threading.RLock()
+        self._failed: Exception | None = None
+        self._inode = engines.file_identity(path)
+        self._commits = 0
+        self._seq = 0
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A deferred read transaction: one consistent view, never blocking the writer. Keep it short."""
+        with engines.translated(self.path), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One write transaction (BEGIN IMMEDIATE), durable when the block has ended without an exception.
+
+        Raises LedgerFailed when the disk or the database fails; every later write then raises the same.
+        """
+        with self._turn:
+            if self._failed is not None:
+                raise LedgerFailed(str(self._failed)) from self._failed
+            try:
+                with engines.translated(self.path):
+                    connection = self._held()
+                    with connection.begin():
+                        yield connection
+            except LedgerFailed as exc:
+                self._failed = exc
+                raise
+            self._commits += 1
+
+    @contextmanager
+    def gated_write(self) -> Iterator[Connection]:
+        """A write by a process that may not hold the writer lock: never beside a checkpoint."""
+        with self.locks.gate, self.write() as connection:
+            yield connection
+
+    @property
+    def has_failed(self) -> bool:
+        return self._failed is not None
+
+    def check_place(self) -> None:
+        """Raise LedgerReplaced unless the file under the path is still the one that was opened."""
+        if engines.file_identity(self.path) != self._inode:
+            self._failed = LedgerReplaced(
+                f"the file {self.path} is not the one this run opened: it was moved, replaced or deleted",
+                hint="nothing more was sent; put the right file in place and run `oms submit` to go on",
+            )
+            raise self._failed
+
+    def check_epoch(self, connection: Connection) -> None:
+        """Raise EpochLost unless this run's epoch is still the newest; call it inside every claim (P5)."""
+        newest = connection.execute(_EPOCH).scalar_one()
+        if newest != self.epoch:
+            raise EpochLost(
+                f"run {self.epoch} lost this ledger to run {newest}", hint="let the other run go on; it has everything"
+            )
+
+    def identity(self) -> Identity:
+        with self.read() as connection:
+            return _identity(connection)
+
+    def bind_host(self, host: str) -> None:
+        """Tie the ledger to the exchange's host on first use. Raises LedgerForeign when it belongs to another."""
+        known = self.identity().host
+        if known is None:
+            with self.gated_write() as connection:
+                connection.execute(update(schema.ledger).values(host=host))
+        elif known != host:
+            raise LedgerForeign(
+                f"the ledger {self.path} belongs to the exchange at {known}, not {host}",
+                hint="set ledger.url to another file for this exchange",
+            )
+
+    def open_epoch(self, *, purpose: str, key_print: str | None, now_us: int) -> bool:
+        """Begin a run: a new epoch, durable; True when the ledger is the one that ran last, as it was left.
+
+        Call it with the writer lock held. False means new, copied, moved or restored: the account has to be read
+        before anything is sent (design 6), and that duty is durable until it is done.
+        """
+        assert self.locks.writer.is_held
+        self._inode = engines.file_identity(self.path)
+        mark = self.locks.mark.read()
+        with self.write() as connection:
+            known = _identity(connection)
+            seq = connection.execute(_NEWEST_SEQ).scalar_one()
+            continued = mark is not None and (mark.ledger_id, mark.epoch) == (known.ledger_id, known.epoch)
+            continued = continued and mark is not None and mark.seq <= seq and mark.inode == self._inode_number()
+            if not continued:
+                connection.execute(schema.watermarks.delete().where(schema.watermarks.c.name == ACCOUNT_READ))
+            self.epoch = known.epoch + 1
+            connection.execute(update(schema.ledger).values(epoch=self.epoch))
+            connection.execute(
+                insert(schema.epochs).values(
+                    epoch=self.epoch, opened_at_us=now_us, purpose=purpose, pid=os.getpid(), key_print=key_print
+                )
+            )
+        self.note_seq(seq, durable=True)
+        return continued
+
+    def note_seq(self, seq: int, *, durable: bool = False) -> None:
+        """Keep the mark beside the ledger at its newest event."""
+        self._seq = max(self._seq, seq)
+        if self.epoch is not None:
+            mark = Mark(self.ledger_id, self.epoch, self._seq, os.getpid(), self._inode_number())
+            self.locks.mark.write(mark, durable=durable)
+
+    def tend(self, *, idle: bool = False) -> None:
+        """Checkpoint when due; only the holder of the writer lock may, and only under the gate."""
+        if self._commits < (1 if idle else _CHECKPOINT_EVERY) or not self.locks.writer.is_held:
+            return
+        with self._turn:
+            if self._failed is None and self.locks.gate.acquire(0 if not idle else 1.0):
+                try:
+                    with engines.translated(self.path):
+                        engines.checkpoint(self._held())
+                    self._commits = 0
+                except LedgerBusy:
+                    pass  # a reader is in the way: the next one will do
+                finally:
+                    self.locks.gate.release()
+
+    def close(self) -> None:
+        """Close all connections and let go of all locks; harmless twice."""
+        with self._turn, suppress(Exception):
+            self.tend(idle=True)
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if self._writer is not None:
+                self._writer.dispose()
+                self._writer = None
+        self._reader.dispose()
+        self.locks.close()
+
+    def _held(self) -> Connection:
+        if self._connection is None:
+            self._writer = engines.writer_engine(self.path)
+            self._connection = self._writer.connect()
+        return self._connection
+
+    def _inode_number(self) -> int:
+        return self._inode[1] if self._inode is not None else 0
+
+
+ACCOUNT_READ = "account_read"  # watermark: the account's orders were read up to then (exchange time)
+
+_EPOCH = select(schema.ledger.c.epoch)
+_NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
+
+
+def open_ledger(url: str, environment: str, *, create: bool, now_us: int = 0) -> Ledger:
+    """Open the ledger at `url` for an environment; with `create`, make it where there is none.
+
+    Raises LedgerMissing (without `create`; nothing is made), LedgerForeign, LedgerFailed, LedgerBusy. A ledger of an
+    older revision is upgraded first, after a backup, but only with `create`: read commands never migrate.
+    """
+    path = engines.real_path(url)
+    _check_kind(path)
+    if _is_blank(path):
+        if not create:
+            raise LedgerMissing(f"there is no ledger at {path}", hint="`oms submit` makes one with its first order")
+        _make(path, environment, now_us)
+    _check_owner(path)
+    revision = _revision(path)
+    if revision != schema.HEAD:
+        _upgrade(path, revision, allowed=create)
+    reader = engines.reader_engine(path)
+    try:
+        with engines.translated(path), reader.begin() as connection:
+            identity = _identity(connection)
+    finally:
+        reader.dispose()
+    if identity.environment != environment:
+        raise LedgerForeign(
+            f"the ledger {path} belongs to environment {identity.environment}, not {environment}",
+            hint="one file per environment: set ledger.url, or choose the environment it belongs to with --env",
+        )
+    return Ledger(path, identity)
+
+
+def _check_kind(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise LedgerForeign(f"{path} is not a file", hint="set ledger.url to a file")
+
+
+def _is_blank(path: Path) -> bool:
+    """No file, an empty one, or one whose creation was cut off before its one transaction committed."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    reader = engines.reader_engine(path)
+    try:
+        with engines.translated(path), reader.begin() as connection:
+            tables: int = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            owner: int = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+            return tables == 0 and owner == 0
+    finally:
+        reader.dispose()
+
+
+def _make(path: Path, environment: str, now_us: int) -> None:
+    """Create the file and, in one transaction, its schema and identity: a kill leaves nothing or all of it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    locks = Locks(path)
+    try:
+        with locks.gate:
+            if not _is_blank(path):
+                return  # another process was faster
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            _write_schema(path, environment, now_us)
+            _sync_folder(path.parent)
+    except OSError as exc:
+        raise LedgerFailed(f"the ledger {path} cannot be created: {exc.strerror}", hint="check its folder") from exc
+    finally:
+        locks.close()
+
+
+def _write_schema(path: Path, environment: str, now_us: int) -> None:
+    writer = engines.writer_engine(path)
+    try:
+        with engines.translated(path), writer.begin() as connection:
+            connection.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            schema.metadata.create_all(connection, checkfirst=False)
+            connection.execute(insert(schema.alembic_version).values(version_num=schema.HEAD))
+            connection.execute(
+                insert(schema.ledger).values(
+                    id=1, ledger_id=str(uuid.uuid4()), environment=environment, epoch=0, created_at_us=now_us
+                )
+            )
+    finally:
+        writer.dispose()
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _check_owner(path: Path) -> None:
+    reader = engines.reader_engine(path)
+    try:
+        with engines.translated(path), reader.begin() as connection:
+            owner = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+    finally:
+        reader.dispose()
+    if owner != schema.APPLICATION_ID:
+        raise LedgerForeign(
+            f"{path} is a SQLite file of some other program", hint="set ledger.url to a file of its own for oms"
+        )
+
+
+def _revision(path: Path) -> str:
+    reader = engines.reader_engine(path)
+    try:
+        with engines.translated(path), reader.begin() as connection:
+            found = connection.execute(select(schema.alembic_version.c.version_num)).scalars().all()
+    finally:
+        reader.dispose()
+    if len(found) != 1:
+        raise LedgerForeign(f"{path} has {len(found)} schema revisions; a ledger has one")
+    return str(found[0])
+
+
+def _upgrade(path: Path, revision: str, *, allowed: bool) -> None:
+    from oms.ledger.upgrade import upgrade
+
+    upgrade(path, revision, allowed=allowed)
+
+
+def _identity(connection: Connection) -> Identity:
+    row = connection.execute(select(schema.ledger)).one()
+    return Identity(row.ledger_id, row.environment, row.host, row.user_id, row.epoch)

@@ -1,0 +1,271 @@
+"""One event applied to a command and its order; a whole history replayed. PURE.
+
+`apply` is the only function that changes a state anywhere in oms: live work, recovery and the check of the ledger
+against its own events (P7) all go through it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from oms.errors import InvalidTransition
+from oms.lifecycle import events as e
+from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason
+from oms.lifecycle.table import COMMAND_TABLE, Rule, may_move
+
+S = CommandState
+
+_WORDS = {s.value: s for s in (OrderStatus.RESTING, OrderStatus.EXECUTED, OrderStatus.CANCELED)}
+
+
+def begin(event: e.Recorded) -> Command:
+    """The command that a Recorded event brings into being."""
+    return Command(kind=event.kind)
+
+
+def apply(command: Command, order: Order, event: e.Event) -> tuple[Command, Order]:
+    """What one event makes of a command and of the order it is about.
+
+    An event already applied changes nothing more (P6). Raises InvalidTransition for a decision the table does not
+    allow; evidence never raises.
+    """
+    rule = COMMAND_TABLE.get((command.state, type(event)))
+    if rule is None:
+        if isinstance(event, e.DECISIONS):
+            raise InvalidTransition(f"{e.kind_of(event)} is not allowed for a {command.kind} that is {command.state}")
+        return command, _order_shown(order, event)
+    after = _command_after(command, rule, event)
+    if command.kind is CommandKind.CREATE:
+        return after, _created(order, after, rule, event)
+    return after, _canceled(order, event)
+
+
+def apply_all(command: Command, order: Order, history: Iterable[e.Event]) -> tuple[Command, Order]:
+    """A whole history in order; the same rows come out whenever the same events go in (P7)."""
+    for event in history:
+        command, order = apply(command, order, event)
+    return command, order
+
+
+def observe(order: Order, event: e.Event) -> Order:
+    """What a fact about the order alone (seen again, filled, doubled) makes of it."""
+    return _order_shown(order, event)
+
+
+def status_from_counts(count_e2: int, fill_e2: int, remaining_e2: int) -> OrderStatus:
+    """Status of a create answered 201, which names none: the rule of Kalshi's V2 create response."""
+    if remaining_e2 > 0:
+        return OrderStatus.RESTING
+    return OrderStatus.EXECUTED if fill_e2 >= count_e2 else OrderStatus.CANCELED
+
+
+def second_order_id(order: Order, event: e.Event) -> str | None:
+    """The other order_id, when the event shows a second order under this order's client_order_id."""
+    if order.order_id is None:
+        return None
+    if isinstance(event, e.Acknowledged):
+        return event.order_id if event.order_id != order.order_id else None
+    if isinstance(event, e.Found | e.Observed):
+        return event.order.order_id if event.order.order_id != order.order_id else None
+    return None
+
+
+# -- commands -----------------------------------------------------------------------------------------------------
+
+
+def _command_after(command: Command, rule: Rule, event: e.Event) -> Command:
+    match event:
+        case e.Claimed():
+            return replace(
+                command,
+                state=rule.next,
+                attempts=event.attempt,
+                live=(*command.live, event.attempt),
+                epoch=event.epoch,
+                first_signed_ms=command.first_signed_ms if command.first_signed_ms is not None else event.signed_ms,
+                last_signed_ms=max(command.last_signed_ms or 0, event.signed_ms),
+                not_before_us=0,
+                reason=None,
+                detail=None,
+            )
+        case e.NotProcessed() | e.AttemptRefused():
+            return _attempt_settled(command, rule, event)
+        case e.AttemptUnknown():
+            return replace(command, state=rule.next, reason=Reason.NO_ANSWER, detail=_unknown_text(event))
+        case e.IdTaken():
+            return replace(command, state=rule.next, id_taken=True, reason=Reason.ID_TAKEN, detail=None)
+        case e.SenderDied():
+            return replace(command, state=rule.next, reason=Reason.SENDER_DIED, detail=None)
+        case e.AbsenceProven():
+            return _absent(command, event)
+        case e.EffectAbsent():
+            return replace(command, state=rule.next, live=(), reason=Reason.NO_EFFECT, detail=None)
+        case e.Requeued():
+            return replace(command, state=rule.next, live=(), reason=Reason.WAITING, detail=None)
+        case e.Withdrawn():
+            return replace(command, state=rule.next, reason=event.reason, detail=event.detail)
+        case e.Moot():
+            return replace(command, state=rule.next, live=(), reason=Reason.MOOT, detail=event.detail)
+        case e.FoundForeign():
+            return replace(command, state=rule.next, reason=Reason.CONFLICT, detail=_conflict_text(event))
+        case e.Resolved():
+            state = S.ACCEPTED if event.order_id is not None else S.ABSENT
+            return replace(command, state=state, live=(), reason=Reason.RESOLVED_BY_HAND, detail=event.detail)
+        case _:
+            return replace(command, state=rule.next, live=(), reason=None, detail=None)
+
+
+def _attempt_settled(command: Command, rule: Rule, event: e.NotProcessed | e.AttemptRefused) -> Command:
+    if event.attempt not in command.live:
+        return command
+    live = tuple(n for n in command.live if n != event.attempt)
+    if live:
+        assert rule.next_if_live is not None
+        return replace(command, state=rule.next_if_live, live=live)
+    if isinstance(event, e.NotProcessed):
+        detail = f"{event.why}: {event.detail}" if event.detail else event.why
+        return replace(
+            command,
+            state=rule.next,
+            live=(),
+            not_before_us=event.not_before_us,
+            reason=Reason.WAITING,
+            detail=detail,
+        )
+    return replace(command, state=rule.next, live=(), reason=Reason.REFUSED, detail=_refusal_text(event))
+
+
+def _absent(command: Command, event: e.AbsenceProven) -> Command:
+    if command.id_taken:
+        # The exchange said 409 and yet shows no such order: it burned the id, so sending it again can only fail.
+        return replace(command, state=S.REFUSED, live=(), reason=Reason.ID_CONSUMED, detail=None)
+    return replace(command, state=S.ABSENT, live=(), reason=event.reason, detail=None)
+
+
+def _unknown_text(event: e.AttemptUnknown) -> str:
+    status = f" (HTTP {event.http_status})" if event.http_status is not None else ""
+    return f"{event.why}{status}: {event.detail}" if event.detail else f"{event.why}{status}"
+
+
+def _refusal_text(event: e.AttemptRefused) -> str:
+    return f"{event.code}: {event.message}" if event.message and event.message != event.code else event.code
+
+
+def _conflict_text(event: e.FoundForeign) -> str:
+    return f"order {event.order.order_id} holds this id but differs in {event.differs}"
+
+
+# -- orders -------------------------------------------------------------------------------------------------------
+
+
+def _created(order: Order, command: Command, rule: Rule, event: e.Event) -> Order:
+    """The order after an event of its create command that has a row in the table."""
+    match event:
+        case e.Claimed():
+            return replace(order, sent_at_us=order.sent_at_us if order.sent_at_us is not None else event.at_us)
+        case e.Acknowledged():
+            return _acknowledged(order, event, rule.late)
+        case e.Found():
+            return _merged(order, event.order, event.as_of_ms, late=rule.late)
+        case e.Resolved() if event.order_id is not None:
+            return replace(order, status=OrderStatus.RESTING, order_id=event.order_id, reason=command.reason)
+        case _:
+            return _ended_without_order(order, command, event)
+
+
+def _ended_without_order(order: Order, command: Command, event: e.Event) -> Order:
+    if command.state is S.REFUSED:
+        return replace(order, status=OrderStatus.REJECTED, reason=command.reason, detail=command.detail)
+    if command.state is S.WITHDRAWN:
+        return replace(order, status=OrderStatus.UNSENT, reason=command.reason, detail=command.detail)
+    if command.state is S.ABSENT and not (isinstance(event, e.AbsenceProven) and not event.final):
+        return replace(order, status=OrderStatus.UNSENT, reason=command.reason, detail=command.detail)
+    return order
+
+
+def _acknowledged(order: Order, event: e.Acknowledged, late: bool) -> Order:
+    if order.order_id is not None and order.order_id != event.order_id:
+        return order  # a second order: reported as a duplicate, never merged into the first
+    status = status_from_counts(order.count_e2, event.fill_count_e2, event.remaining_count_e2)
+    fees = None
+    if event.average_fee_paid_e6 is not None:
+        fees = event.average_fee_paid_e6 * event.fill_count_e2 // 100
+    return replace(
+        order,
+        status=status if may_move(order.status, status) else order.status,
+        order_id=event.order_id,
+        fill_count_e2=max(order.fill_count_e2, event.fill_count_e2),
+        remaining_count_e2=event.remaining_count_e2,
+        average_fill_price_e6=event.average_fill_price_e6,
+        fees_e6=fees,
+        fact_ts_ms=max(order.fact_ts_ms, event.ts_ms),
+        created_ts_ms=event.ts_ms if order.created_ts_ms is None else order.created_ts_ms,
+        late=order.late or late,
+        reason=None,
+        detail=None,
+    )
+
+
+def _canceled(order: Order, event: e.Event) -> Order:
+    """The order after an event of one of its cancel commands that has a row in the table."""
+    if isinstance(event, e.CancelAcknowledged):
+        # Nothing taken off the book says only that there was nothing left to take: a read tells how it ended.
+        if event.reduced_by_e2 <= 0 or not may_move(order.status, OrderStatus.CANCELED):
+            return order
+        return replace(
+            order,
+            status=OrderStatus.CANCELED,
+            remaining_count_e2=0,
+            fact_ts_ms=max(order.fact_ts_ms, event.ts_ms or 0),
+        )
+    if isinstance(event, e.EffectSeen):
+        return _merged(order, event.order, event.as_of_ms)
+    return order
+
+
+def _order_shown(order: Order, event: e.Event) -> Order:
+    """The order after evidence that moves no command."""
+    match event:
+        case e.Observed() | e.Found() | e.EffectSeen():
+            return _merged(order, event.order, event.as_of_ms)
+        case e.Filled():
+            return _filled(order, event)
+        case _:
+            return order
+
+
+def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, *, late: bool = False) -> Order:
+    """The order joined with a read of it: fill_count never falls, a terminal status never reopens."""
+    if order.order_id is not None and (seen.order_id != order.order_id or as_of_ms < order.fact_ts_ms):
+        return order
+    status = _WORDS.get(seen.status)
+    if status is None:
+        status = status_from_counts(seen.initial_count_e2, seen.fill_count_e2, seen.remaining_count_e2)
+    if not may_move(order.status, status):
+        status = order.status
+    newer = seen.fill_count_e2 >= order.fill_count_e2
+    remaining = seen.remaining_count_e2 if newer else order.remaining_count_e2
+    return replace(
+        order,
+        status=status,
+        order_id=seen.order_id,
+        fill_count_e2=max(order.fill_count_e2, seen.fill_count_e2),
+        remaining_count_e2=remaining if status is OrderStatus.RESTING else 0,
+        fees_e6=seen.fees_e6 if newer else order.fees_e6,
+        fact_ts_ms=max(order.fact_ts_ms, seen.updated_ts_ms or 0),
+        created_ts_ms=order.created_ts_ms if order.created_ts_ms is not None else seen.created_ts_ms,
+        late=order.late or late,
+        reason=None,
+        detail=None,
+    )
+
+
+def _filled(order: Order, event: e.Filled) -> Order:
+    """The order with one more trade; the ledger applies each trade_id once."""
+    traded = order.traded_count_e2 + event.count_e2
+    return replace(
+        order,
+        traded_count_e2=traded,
+        traded_value_e8=order.traded_value_e8 + event.count_e2 * event.price_e6,
+        traded_fees_e6=order.traded_fees_e6 + event.fee_e6,
+        fill_count_e2=max(order.fill_count_e2, traded),
+    )

@@ -1,0 +1,104 @@
+"""The transition tables, as data: which event moves a command and an order where. PURE.
+
+Every rule of design section 2 is one row here; `docs/lifecycle.md` is drawn from these tables. Read a row as: in
+STATE, EVENT leads to NEXT, or to NEXT_IF_LIVE while another attempt of the command has no definite outcome (an answer
+settles only its own attempt). Evidence without a row is recorded and changes nothing, because evidence never raises;
+a decision of ours without a row is a bug and raises InvalidTransition.
+"""
+
+from dataclasses import dataclass
+
+from oms.lifecycle import events as e
+from oms.lifecycle.states import CommandState as S
+from oms.lifecycle.states import OrderStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where one event leads."""
+
+    next: S
+    next_if_live: S | None = None  # instead, while another attempt may still be live
+    late: bool = False  # the order turned up after we had concluded that it was not there
+
+
+_YES = Rule(S.ACCEPTED)
+_LATE = Rule(S.ACCEPTED, late=True)
+
+COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
+    # queued: durable, no attempt may be live
+    (S.QUEUED, e.Claimed): Rule(S.ON_WIRE),
+    (S.QUEUED, e.Withdrawn): Rule(S.WITHDRAWN),
+    (S.QUEUED, e.Moot): Rule(S.REFUSED),
+    (S.QUEUED, e.Found): _YES,
+    (S.QUEUED, e.FoundForeign): Rule(S.PARKED),
+    (S.QUEUED, e.Acknowledged): _YES,
+    (S.QUEUED, e.CancelAcknowledged): _YES,
+    (S.QUEUED, e.EffectSeen): _YES,
+    # on_wire: one attempt is with a sender of this epoch
+    (S.ON_WIRE, e.Acknowledged): _YES,
+    (S.ON_WIRE, e.CancelAcknowledged): _YES,
+    (S.ON_WIRE, e.Found): _YES,
+    (S.ON_WIRE, e.EffectSeen): _YES,
+    (S.ON_WIRE, e.NotProcessed): Rule(S.QUEUED, S.IN_DOUBT),
+    (S.ON_WIRE, e.AttemptRefused): Rule(S.REFUSED, S.IN_DOUBT),
+    (S.ON_WIRE, e.AttemptUnknown): Rule(S.IN_DOUBT, S.IN_DOUBT),
+    (S.ON_WIRE, e.IdTaken): Rule(S.IN_DOUBT, S.IN_DOUBT),
+    (S.ON_WIRE, e.SenderDied): Rule(S.IN_DOUBT, S.IN_DOUBT),
+    (S.ON_WIRE, e.FoundForeign): Rule(S.PARKED),
+    # in_doubt: some attempt has no definite outcome
+    (S.IN_DOUBT, e.Acknowledged): _YES,
+    (S.IN_DOUBT, e.CancelAcknowledged): _YES,
+    (S.IN_DOUBT, e.Found): _YES,
+    (S.IN_DOUBT, e.EffectSeen): _YES,
+    (S.IN_DOUBT, e.FoundForeign): Rule(S.PARKED),
+    (S.IN_DOUBT, e.NotProcessed): Rule(S.QUEUED, S.IN_DOUBT),
+    (S.IN_DOUBT, e.AttemptRefused): Rule(S.REFUSED, S.IN_DOUBT),
+    (S.IN_DOUBT, e.AbsenceProven): Rule(S.ABSENT),  # refused (id_consumed) where the exchange said 409: see replay
+    (S.IN_DOUBT, e.EffectAbsent): Rule(S.ABSENT),
+    (S.IN_DOUBT, e.Moot): Rule(S.REFUSED),
+    (S.IN_DOUBT, e.Claimed): Rule(S.ON_WIRE),  # resend = "at_once"
+    # absent: proven, watched all the same
+    (S.ABSENT, e.Requeued): Rule(S.QUEUED),
+    (S.ABSENT, e.Found): _LATE,
+    (S.ABSENT, e.Acknowledged): _LATE,
+    (S.ABSENT, e.EffectSeen): _YES,
+    (S.ABSENT, e.CancelAcknowledged): _YES,
+    (S.ABSENT, e.FoundForeign): Rule(S.PARKED),
+    # refused, withdrawn: final unless the order turns up after all
+    (S.REFUSED, e.Found): _LATE,
+    (S.REFUSED, e.Acknowledged): _LATE,
+    (S.REFUSED, e.CancelAcknowledged): _YES,
+    (S.WITHDRAWN, e.Found): _LATE,
+    (S.WITHDRAWN, e.Acknowledged): _LATE,
+    # parked: a person decides, or the exchange shows ours after all
+    (S.PARKED, e.Found): _YES,
+    (S.PARKED, e.Acknowledged): _YES,
+    (S.PARKED, e.EffectSeen): _YES,
+    (S.PARKED, e.CancelAcknowledged): _YES,
+    (S.PARKED, e.Resolved): Rule(S.ACCEPTED),  # absent where the person says so: see replay
+}
+
+# Where an order's status may go. Terminal statuses of the exchange never reopen; unsent and rejected become live
+# only flagged `late`.
+ORDER_TABLE: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.PENDING: frozenset(
+        {
+            OrderStatus.RESTING,
+            OrderStatus.EXECUTED,
+            OrderStatus.CANCELED,
+            OrderStatus.REJECTED,
+            OrderStatus.UNSENT,
+        }
+    ),
+    OrderStatus.RESTING: frozenset({OrderStatus.EXECUTED, OrderStatus.CANCELED}),
+    OrderStatus.EXECUTED: frozenset(),
+    OrderStatus.CANCELED: frozenset(),
+    OrderStatus.REJECTED: frozenset({OrderStatus.RESTING, OrderStatus.EXECUTED, OrderStatus.CANCELED}),
+    OrderStatus.UNSENT: frozenset({OrderStatus.RESTING, OrderStatus.EXECUTED, OrderStatus.CANCELED}),
+}
+
+
+def may_move(before: OrderStatus, after: OrderStatus) -> bool:
+    """Whether an order may go from one status to the other; staying is always allowed."""
+    return before is after or after in ORDER_TABLE[before]

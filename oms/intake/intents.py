@@ -1,8 +1,8 @@
 """One validated intent and the exact request body it will be sent with. PURE."""
 
 import hashlib
-import json
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as _quoted
 
 from oms.lifecycle.states import Action, Outcome, SelfTradePrevention, Side, TimeInForce
 from oms.units import DOLLAR_E6, format_count, format_dollars
@@ -37,24 +37,22 @@ class Intent:
 
 def request_body(intent: Intent) -> str:
     """The JSON text of `POST /portfolio/events/orders` for this intent: built once, stored, sent unchanged."""
-    fields: dict[str, object] = {
-        "ticker": intent.ticker,
-        "client_order_id": intent.client_order_id,
-        "side": intent.side.value,
-        "count": format_count(intent.count_e2),
-        "price": format_dollars(intent.price_e6),
-        "time_in_force": intent.time_in_force.value,
-        "self_trade_prevention_type": intent.self_trade_prevention_type.value,
-    }
+    # Written out because json.dumps with its arguments costs five times as much; a test compares the bytes.
+    text = (
+        f'{{"ticker":{_quoted(intent.ticker)},"client_order_id":{_quoted(intent.client_order_id)},'
+        f'"side":"{intent.side.value}","count":"{format_count(intent.count_e2)}",'
+        f'"price":"{format_dollars(intent.price_e6)}","time_in_force":"{intent.time_in_force.value}",'
+        f'"self_trade_prevention_type":"{intent.self_trade_prevention_type.value}"'
+    )
     if intent.post_only:
-        fields["post_only"] = True
+        text += ',"post_only":true'
     if intent.reduce_only:
-        fields["reduce_only"] = True
+        text += ',"reduce_only":true'
     if intent.expiration_time is not None:
-        fields["expiration_time"] = intent.expiration_time
+        text += f',"expiration_time":{intent.expiration_time:d}'
     if intent.subaccount is not None:
-        fields["subaccount"] = intent.subaccount
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=True)
+        text += f',"subaccount":{intent.subaccount:d}'
+    return text + "}"
 
 
 def body_digest(body: str) -> bytes:

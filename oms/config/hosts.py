@@ -8,7 +8,7 @@ never by its beginning, so that no look-alike of a host can receive a signed ord
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-from oms.config.values import BadValue, Reader, text
+from oms.config.values import BadValue, Reader
 
 PATH = "/trade-api/v2"  # part of the signed text, so it cannot differ
 
@@ -20,7 +20,9 @@ HOSTS: dict[str, tuple[str, ...]] = {
 }
 
 # The whole grammar: no user, no query, no escapes, no other path, nothing that two parsers could read differently.
-_URL = re.compile(rf"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[0-9a-z.-]+)(?::(?P<port>[0-9]{{1,5}}))?{PATH}/?")
+_URL = re.compile(
+    r"(?i:(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[0-9a-z.-]+)(?::(?P<port>[0-9]{1,5}))?)" + f"{PATH}/?", re.ASCII
+)
 
 
 def default_base_url(environment: str) -> str:
@@ -43,18 +45,18 @@ def base_url_reader(environment: str) -> Reader:
     """
 
     def read(value: object, is_text: bool) -> str:
-        given = text(value, is_text)
-        return given and _checked(environment, given)
+        if not isinstance(value, str):
+            raise _expected(environment)
+        return value and _checked(environment, value)
 
     return read
 
 
 def _checked(environment: str, given: str) -> str:
-    scheme_and_host, slash, path = given.partition(PATH)
-    match = _URL.fullmatch(scheme_and_host.lower() + slash + path)
+    match = _URL.fullmatch(given)
     if match is None:
         raise _expected(environment)
-    scheme, host, port = match["scheme"], match["host"], match["port"]
+    scheme, host, port = match["scheme"].lower(), match["host"].lower(), match["port"]
     if port is not None and not 1 <= int(port) <= 65535:
         raise _expected(environment)
     loopback = _loopback(host)

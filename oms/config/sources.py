@@ -21,7 +21,8 @@ DEFAULT = "default"
 MAX_FILE_BYTES = 1_000_000
 
 # Not settings: the file itself, where quickstart.py puts its environment, and what the tests are told.
-_OTHER_VARIABLES = (CONFIG_VARIABLE, "OMS_VENV")
+_OTHER_VARIABLES = (CONFIG_VARIABLE, "OMS_VENV", "OMS_DEBUG")
+_PREFIX = "OMS_"
 _TEST_PREFIX = "OMS_TEST_"
 _RESEMBLES = 0.6
 
@@ -151,7 +152,7 @@ def _flattened(table: Mapping[str, Any], prefix: str, origin: str) -> Iterator[t
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """What was most likely meant: the same last part in whatever section, else what it begins, else what it resembles."""
+    """What was most likely meant: the same last part in any section, else what it begins, else what it resembles."""
     candidates = sorted(known)
     last = name.rpartition(".")[2]
     same = [candidate for candidate in candidates if candidate.rpartition(".")[2] == last]
@@ -160,11 +161,12 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = [*BY_VARIABLE, *_OTHER_VARIABLES]
-    for name in sorted(environ):
-        if not name.startswith("OMS_") or name in known or name.startswith(_TEST_PREFIX):
+    known = {name.removeprefix(_PREFIX) for name in (*BY_VARIABLE, *_OTHER_VARIABLES)}
+    for variable in sorted(environ):
+        name = variable.removeprefix(_PREFIX)
+        if not variable.startswith(_PREFIX) or name in known or variable.startswith(_TEST_PREFIX):
             continue
         nearest = _nearest(name, known)
         # A section and a key can only be meant for us; other programs may have names that merely begin like ours.
-        if "__" in name or SequenceMatcher(None, name, nearest).ratio() >= _RESEMBLES:
-            raise ConfigError(f"unknown variable {name} (environment); did you mean {nearest}?")
+        if "__" in name or nearest.startswith(name) or SequenceMatcher(None, name, nearest).ratio() >= _RESEMBLES:
+            raise ConfigError(f"unknown variable {variable} (environment); did you mean {_PREFIX}{nearest}?")

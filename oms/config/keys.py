@@ -55,7 +55,8 @@ def _venue_keys(environment: Environment) -> list[Key]:
             f"{section}.private_key_path",
             "",
             values.text,
-            "PEM file of that key, readable by you alone; relative to the configuration file. Else KALSHI_PRIVATE_KEY_PATH.",
+            "PEM file of that key, readable by you alone; relative to the configuration file. "
+            "Else KALSHI_PRIVATE_KEY_PATH.",
         ),
     ]
 

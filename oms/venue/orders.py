@@ -1,0 +1,83 @@
+"""Writes of orders: one call is one request, sent once.
+
+Called from sender threads, each with its own channel. Nothing here raises for what the network or the exchange does:
+every ending is an event of that attempt (`oms.venue.answers`). May not retry, reorder or rebuild a body: it is the
+one that was recorded and claimed (P1, P2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from oms.errors import NotSent, OutcomeUnknown
+from oms.lifecycle.events import AttemptUnknown, Event
+from oms.venue.answers import Ending, IdOf, read_batch, read_cancel, read_create
+from oms.venue.transport import Channel, Request
+
+__all__ = ["OrderRequest", "Orders"]
+
+ORDERS_PATH = "/portfolio/events/orders"
+BATCHED_PATH = "/portfolio/events/orders/batched"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """One claimed attempt of one create."""
+
+    body: str  # the stored JSON text, sent as it is
+    client_order_id: str
+    attempt: int
+
+
+class Orders:
+    """The write endpoints of orders."""
+
+    def __init__(self, id_of: IdOf) -> None:
+        """`id_of(order_id)` reads the client_order_id of an order, for a 201 that leaves it out."""
+        self._id_of = id_of
+
+    def create(self, channel: Channel, request: OrderRequest, signed_ms: int) -> Event:
+        """POST one order, signed with the timestamp of its claim (exchange clock, ms); its ending as an event."""
+        ending = _send(channel, Request("POST", ORDERS_PATH, body=request.body.encode()), signed_ms)
+        event = read_create(ending, request.client_order_id, request.attempt, self._id_of)
+        return _settled(channel, [event])[0]
+
+    def create_batch(self, channel: Channel, requests: Sequence[OrderRequest], signed_ms: int) -> list[Event]:
+        """POST several orders in one request, each stored body byte for byte; one event each, in the same order."""
+        assert requests
+        body = '{"orders":[' + ",".join(request.body for request in requests) + "]}"
+        ending = _send(channel, Request("POST", BATCHED_PATH, body=body.encode()), signed_ms)
+        asked = [(request.client_order_id, request.attempt) for request in requests]
+        return _settled(channel, read_batch(ending, asked, self._id_of))
+
+    def cancel(
+        self,
+        channel: Channel,
+        order_id: str,
+        ticker: str,
+        subaccount: int | None,
+        attempt: int,
+        signed_ms: int,
+    ) -> Event:
+        """DELETE one order; its ending as an event. A 404 is AttemptUnknown(why="not_found"): read the order."""
+        # Without market_ticker the request goes to shard 0, and an order on another shard would look lost.
+        query = [("market_ticker", ticker)]
+        if subaccount is not None:
+            query.append(("subaccount", str(subaccount)))
+        path = f"{ORDERS_PATH}/{quote(order_id, safe='')}"
+        ending = _send(channel, Request("DELETE", path, tuple(query)), signed_ms)
+        return _settled(channel, [read_cancel(ending, order_id, attempt)])[0]
+
+
+def _send(channel: Channel, request: Request, signed_ms: int) -> Ending:
+    try:
+        return channel.write(request, signed_ms)
+    except (NotSent, OutcomeUnknown) as ending:
+        return ending.with_traceback(None)  # its frames hold the signed headers
+
+
+def _settled(channel: Channel, events: list[Event]) -> list[Event]:
+    """The events; a connection that brought something not understood is not used again."""
+    if any(isinstance(event, AttemptUnknown) and event.why != "not_found" for event in events):
+        channel.close()
+    return events

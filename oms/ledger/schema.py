@@ -187,6 +187,7 @@ orders = Table(
     _check("status NOT IN ('rejected', 'unsent') OR reason IS NOT NULL", "ended_has_reason"),
     UniqueConstraint("batch_key", "row"),
     Index("ux_orders_order_id", "order_id", unique=True, sqlite_where=text("order_id IS NOT NULL")),
+    Index("ix_orders_resting", "key", sqlite_where=text("status = 'resting'")),
     Index("ix_orders_created_ts_ms", "created_ts_ms", sqlite_where=text("created_ts_ms IS NOT NULL")),
     sqlite_strict=True,
 )
@@ -227,9 +228,9 @@ commands = Table(
     Index(
         "ix_commands_unfinished",
         "state",
+        "kind",
         "batch_key",
         "key",
-        "kind",
         "not_before_us",
         "expires_at_us",
         sqlite_where=text(UNFINISHED_SQL),

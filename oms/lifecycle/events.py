@@ -214,7 +214,7 @@ class DuplicateSeen(Event, frozen=True, tag="duplicate_seen"):
     """A second order_id under one client_order_id: the thing that must never happen."""
 
     source: str
-    order: Snapshot
+    order_id: str
 
 
 DECISIONS: tuple[type[Event], ...] = (

@@ -1,0 +1,184 @@
+"""Facts into the ledger: events appended, projections moved with them, in the caller's transaction.
+
+The only code that writes `events`, and the only code that moves `orders` and `commands` after they were recorded.
+All facts of one turn go out in three statements. Only the run that holds the newest epoch moves projections; another
+process may meanwhile have recorded a command (a cancel) on one of these orders, so the head of each order's chain is
+read again here, inside the transaction.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import insert, text
+from sqlalchemy.engine import Connection
+
+from oms.ledger import schema
+from oms.ledger.bulk import insert_rows, update_rows
+from oms.ledger.rows import COMMAND_COLUMNS, ORDER_COLUMNS, Entry, command_values, order_values
+from oms.lifecycle import events as e
+from oms.lifecycle import replay
+
+EVENT_COLUMNS = ("seq", "order_key", "n", "command_key", "epoch", "at_us", "kind", "data", "hash")
+FILL_COLUMNS = (
+    "trade_id",
+    "order_key",
+    "order_id",
+    "ticker",
+    "side",
+    "count_e2",
+    "price_e6",
+    "fee_e6",
+    "is_taker",
+    "ts_ms",
+)
+
+# Facts about the order alone; they move no command and name none.
+_ORDER_FACTS = (e.Observed, e.Filled, e.DuplicateSeen)
+
+_NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
+
+
+def chain_hash(
+    before: bytes, order_key: int, n: int, command_key: int | None, epoch: int | None, at_us: int, kind: str, data: str
+) -> bytes:
+    """The hash of one event over the one before it: 16 bytes of SHA-256 over every column but seq."""
+    head = f"{order_key}|{n}|{command_key}|{epoch}|{at_us}|{kind}|"
+    return hashlib.sha256(before + head.encode() + data.encode()).digest()[:16]
+
+
+def chain_start(client_order_id: str) -> bytes:
+    """What an order's first event is chained to."""
+    return hashlib.sha256(client_order_id.encode()).digest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One event about one entry."""
+
+    entry: Entry
+    event: e.Event
+
+
+@dataclass(slots=True)
+class Appended:
+    """What an append made of things."""
+
+    entries: dict[int, Entry]  # by command_key, after all facts
+    newest_seq: int
+    duplicates: int  # second orders seen under one id; sending is halted when there is one
+
+
+def append(connection: Connection, facts: Sequence[Fact], *, epoch: int | None, now_us: int) -> Appended:
+    """Record facts in order and move their projections; durable when the caller's transaction commits.
+
+    Raises InvalidTransition: nothing of the transaction may be kept.
+    """
+    seq: int = connection.execute(_NEWEST_SEQ).scalar_one()
+    heads = chain_heads(connection, {fact.entry.order_key for fact in facts})
+    page = _Page(epoch=epoch, now_us=now_us, seq=seq, heads=heads)
+    for fact in facts:
+        page.take(fact)
+    page.flush(connection)
+    return Appended(page.entries, page.seq, page.duplicates)
+
+
+def chain_heads(connection: Connection, order_keys: Collection[int]) -> dict[int, tuple[int, bytes]]:
+    """The number and hash of the newest event of each of these orders."""
+    if not order_keys:
+        return {}
+    rows = connection.exec_driver_sql(
+        # Integers of our own, written out: one statement, whatever their number.
+        f"SELECT key, event_count, chain_hash FROM orders WHERE key IN ({','.join(map(str, order_keys))})"  # noqa: S608
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+class _Page:
+    """The facts of one transaction while they are being applied."""
+
+    def __init__(self, *, epoch: int | None, now_us: int, seq: int, heads: dict[int, tuple[int, bytes]]) -> None:
+        self.epoch = epoch
+        self.now_us = now_us
+        self.seq = seq
+        self.entries: dict[int, Entry] = {}
+        self.duplicates = 0
+        self._orders: dict[int, Entry] = {}  # the newest entry of each order: the order's side of it counts
+        self._events: list[tuple[object, ...]] = []
+        self._fills: list[tuple[object, ...]] = []
+        self._heads = heads
+
+    def take(self, fact: Fact) -> None:
+        entry = self._current(fact.entry)
+        other = replay.second_order_id(entry.order, fact.event)
+        entry = self._apply(entry, fact.event)
+        if other is not None:
+            self.duplicates += 1
+            entry = self._apply(entry, e.DuplicateSeen(source=e.kind_of(fact.event), order_id=other))
+        self.entries[entry.command_key] = entry
+        self._orders[entry.order_key] = entry
+
+    def flush(self, connection: Connection) -> None:
+        if not self._events:
+            return
+        insert_rows(connection, "events", EVENT_COLUMNS, self._events)
+        commands = [(x.command_key, *command_values(x.command, self.now_us)) for x in self.entries.values()]
+        update_rows(connection, "commands", COMMAND_COLUMNS, commands)
+        orders = [
+            (key, *order_values(x.order, self.now_us, x.event_count, x.chain_hash)) for key, x in self._orders.items()
+        ]
+        update_rows(connection, "orders", ORDER_COLUMNS, orders)
+        if self._fills:
+            insert_rows(connection, "fills", FILL_COLUMNS, self._fills)
+        if self.duplicates:
+            set_halt(connection, "a second order was seen under one client_order_id", self.now_us)
+
+    def _current(self, entry: Entry) -> Entry:
+        """The entry with what earlier facts of this page made of its command and its order."""
+        mine = self.entries.get(entry.command_key, entry)
+        newest = self._orders.get(entry.order_key)
+        if newest is None:
+            count, head = self._heads[entry.order_key]
+            return mine if count == mine.event_count else replace(mine, event_count=count, chain_hash=head)
+        return replace(mine, order=newest.order, event_count=newest.event_count, chain_hash=newest.chain_hash)
+
+    def _apply(self, entry: Entry, event: e.Event) -> Entry:
+        about_order = isinstance(event, _ORDER_FACTS)
+        if about_order:
+            command, order = entry.command, replay.observe(entry.order, event)
+        else:
+            command, order = replay.apply(entry.command, entry.order, event)
+        if isinstance(event, e.Filled):
+            self._fills.append(_fill_row(entry, event))
+        self.seq += 1
+        n, kind, data = entry.event_count + 1, e.kind_of(event), e.encode(event)
+        command_key = None if about_order else entry.command_key
+        hashed = chain_hash(entry.chain_hash, entry.order_key, n, command_key, self.epoch, self.now_us, kind, data)
+        self._events.append((self.seq, entry.order_key, n, command_key, self.epoch, self.now_us, kind, data, hashed))
+        return replace(entry, command=command, order=order, event_count=n, chain_hash=hashed)
+
+
+def _fill_row(entry: Entry, event: e.Filled) -> tuple[object, ...]:
+    assert entry.order.order_id is not None
+    return (
+        event.trade_id,
+        entry.order_key,
+        entry.order.order_id,
+        entry.ticker,
+        entry.side,
+        event.count_e2,
+        event.price_e6,
+        event.fee_e6,
+        int(event.is_taker),
+        event.ts_ms,
+    )
+
+
+def set_halt(connection: Connection, reason: str, now_us: int) -> None:
+    """Stop claiming in every process from the next turn on; survives restarts."""
+    connection.execute(schema.controls.delete().where(schema.controls.c.name == "halt"))
+    connection.execute(insert(schema.controls).values(name="halt", reason=reason, at_us=now_us))
+
+
+def facts_of(pairs: Iterable[tuple[Entry, e.Event]]) -> list[Fact]:
+    return [Fact(entry, event) for entry, event in pairs]

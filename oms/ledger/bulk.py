@@ -1,0 +1,63 @@
+"""Many rows in one statement, for the hot path.
+
+sqlite3 lets go of the interpreter lock once per step, so an `executemany` of g rows waits for it g times; one
+statement with all the rows waits once. The texts are the same for SQLite and PostgreSQL but for the placeholder,
+and each is built once per number of rows.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sqlalchemy.engine import Connection
+
+# SQLite takes 32,766 bound values in one statement.
+_MOST_VALUES = 30_000
+
+
+def insert_rows(
+    connection: Connection, table: str, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Insert all rows, in as few statements as SQLite's limit allows."""
+    mark = _mark(connection)
+    for part in _parts(rows, len(columns)):
+        connection.exec_driver_sql(_insert_text(table, columns, len(part), mark), _flat(part))
+
+
+def update_rows(
+    connection: Connection, table: str, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
+) -> int:
+    """Set `columns` of the rows named by (key, column values...); how many were changed."""
+    mark = _mark(connection)
+    changed = 0
+    for part in _parts(rows, 1 + len(columns)):
+        changed += connection.exec_driver_sql(_update_text(table, columns, len(part), mark), _flat(part)).rowcount
+    return changed
+
+
+def _mark(connection: Connection) -> str:
+    return "?" if connection.dialect.paramstyle == "qmark" else "%s"
+
+
+def _parts(rows: Sequence[tuple[object, ...]], width: int) -> list[Sequence[tuple[object, ...]]]:
+    step = _MOST_VALUES // width
+    return [rows[i : i + step] for i in range(0, len(rows), step)]
+
+
+def _flat(rows: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
+    return tuple(value for row in rows for value in row)
+
+
+@lru_cache(maxsize=512)
+def _insert_text(table: str, columns: tuple[str, ...], count: int, mark: str) -> str:
+    names = ", ".join(f'"{c}"' for c in columns)
+    row = "(" + ", ".join([mark] * len(columns)) + ")"
+    return f"INSERT INTO {table} ({names}) VALUES " + ", ".join([row] * count)  # noqa: S608 - names are ours
+
+
+@lru_cache(maxsize=512)
+def _update_text(table: str, columns: tuple[str, ...], count: int, mark: str) -> str:
+    names = ", ".join(f'"{c}"' for c in ("row_key", *columns))
+    row = "(" + ", ".join([mark] * (1 + len(columns))) + ")"
+    sets = ", ".join(f'"{c}" = v."{c}"' for c in columns)
+    values = ", ".join([row] * count)
+    return f'WITH v ({names}) AS (VALUES {values}) UPDATE {table} SET {sets} FROM v WHERE {table}."key" = v.row_key'  # noqa: S608

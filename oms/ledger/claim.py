@@ -1,0 +1,257 @@
+"""One turn of the writer: the answers that came back are recorded and the next commands claimed, in one transaction.
+
+What is returned as claimed may be sent, and nothing else may (P1): its attempt, epoch, signed timestamp and body
+digest are durable. Halt, epoch, time to live and the file under the ledger's path are all checked in here, where no
+other process can come in between (P5).
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.engine import Connection
+
+from oms.errors import LedgerDamaged
+from oms.intake.intents import body_digest
+from oms.ledger import schema
+from oms.ledger.append import Fact, append
+from oms.ledger.ledger import Ledger
+from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
+from oms.lifecycle import events as e
+from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Reason
+
+_c, _o = schema.commands.c, schema.orders.c
+
+# Create commands read ahead of need, so that most turns select nothing.
+_READ_AHEAD = 256
+# At most so many attempts of one create: a limit on everything.
+MAX_ATTEMPTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a run may send: these batches, and every batch recorded after `newer_than` (0: all)."""
+
+    batches: frozenset[int] = frozenset()
+    newer_than: int = 0
+    creates: bool = True
+
+    def has(self, batch_key: int) -> bool:
+        return batch_key > self.newer_than or batch_key in self.batches
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The two clocks of one turn: ours, and the exchange's by which requests are signed."""
+
+    at_us: int
+    signed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn made durable."""
+
+    claimed: tuple[Entry, ...]  # on the wire from now on
+    settled: tuple[Entry, ...]  # every entry that facts of this turn moved, claimed ones included
+    is_halted: bool
+
+
+class Desk:
+    """The claiming side of one run: it holds the read-ahead queue and does the turns."""
+
+    def __init__(self, ledger: Ledger, scope: Scope, *, at_once: bool) -> None:
+        self._ledger = ledger
+        self._scope = scope
+        self._at_once = at_once
+        self._ahead: deque[Entry] = deque()
+        self._is_exhausted = False  # the last read-ahead found less than it asked for
+
+    def turn(
+        self,
+        answers: Sequence[tuple[Entry, e.Event]],
+        want: int,
+        now: Now,
+        admit: Callable[[Entry], bool] = lambda _: True,
+    ) -> Turn:
+        """Record the answers and claim up to `want` more; durable on return.
+
+        `admit` is asked for each candidate in order and may say no (no rate token left): claiming ends there.
+        Raises EpochLost, LedgerReplaced, LedgerFailed; then nothing may be sent any more.
+        """
+        self._ledger.check_place()
+        facts = [Fact(entry, event) for entry, event in answers]
+        with self._ledger.write() as connection:
+            self._ledger.check_epoch(connection)
+            is_halted = bool(connection.execute(_HALT).scalar())
+            claims: list[Fact] = []
+            if want > 0 and not is_halted:
+                claims = self._claims(connection, want, now, admit)
+            appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
+        self._ledger.note_seq(appended.newest_seq)
+        self._ledger.tend()
+        claimed = [appended.entries[f.entry.command_key] for f in claims if isinstance(f.event, e.Claimed)]
+        if appended.duplicates:
+            is_halted = True
+        return Turn(tuple(claimed), tuple(appended.entries.values()), is_halted)
+
+    def refresh(self) -> None:
+        """Forget what was read ahead: somebody else may have moved it (a withdrawal, a resolution)."""
+        self._ahead.clear()
+        self._is_exhausted = False
+
+    def _claims(self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]) -> list[Fact]:
+        facts, taken = self._cancels(connection, want, now, admit)
+        while taken < want and self._scope.creates:
+            if not self._ahead and not self._read_ahead(connection, now):
+                break
+            entry = self._ahead[0]
+            if entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
+                facts.append(Fact(entry, e.Withdrawn(reason=Reason.EXPIRED)))
+            elif not admit(entry):
+                break
+            else:
+                facts.append(_claim(entry, now, self._ledger.epoch))
+                taken += 1
+            self._ahead.popleft()
+        return facts
+
+    def _cancels(
+        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]
+    ) -> tuple[list[Fact], int]:
+        """Cancels go first, whatever batch they belong to: they make the account safer."""
+        facts: list[Fact] = []
+        taken = 0
+        rows = connection.execute(_QUEUED_CANCELS, {"now_us": now.at_us, "most": want * 4}).all()
+        for entry in map(entry_of, rows):
+            if entry.order.status is OrderStatus.PENDING:
+                facts += self._cancel_of_pending(connection, entry)
+            elif entry.order.status is not OrderStatus.RESTING:
+                facts.append(Fact(entry, e.Moot(detail=f"the order is {entry.order.status}")))
+            elif taken < want and admit(entry):
+                facts.append(_claim(entry, now, self._ledger.epoch))
+                taken += 1
+        return facts, taken
+
+    def _cancel_of_pending(self, connection: Connection, cancel: Entry) -> list[Fact]:
+        """A create that never left is withdrawn at once; one that may have left is waited for."""
+        row = connection.execute(_CREATE_OF, {"order_key": cancel.order_key}).one()
+        create = entry_of(row)
+        if create.command.state is not CommandState.QUEUED:
+            return []
+        self._ahead = deque(entry for entry in self._ahead if entry.order_key != cancel.order_key)
+        return [
+            Fact(create, e.Withdrawn(reason=Reason.CANCEL_REQUESTED)),
+            Fact(cancel, e.Moot(detail="the order was withdrawn before it was sent")),
+        ]
+
+    def _read_ahead(self, connection: Connection, now: Now) -> bool:
+        if self._at_once:
+            rows = connection.execute(_DOUBTFUL_CREATES, {"now_us": now.at_us, "most": _READ_AHEAD}).all()
+            self._ahead.extend(x for x in map(entry_of, rows) if self._may_resend_at_once(x, now))
+        for batch_key in self._batches(connection):
+            room = _READ_AHEAD - len(self._ahead)
+            if room <= 0:
+                break
+            values = {"batch_key": batch_key, "now_us": now.at_us, "most": room}
+            self._ahead.extend(map(entry_of, connection.execute(_QUEUED_CREATES, values).all()))
+        return bool(self._ahead)
+
+    def _may_resend_at_once(self, entry: Entry, now: Now) -> bool:
+        """resend = "at_once": the next attempt of a doubtful create, each after twice the pause of the one before."""
+        if entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
+            return False  # past its time: it has to be resolved, not sent
+        pause_ms = 500 << min(entry.command.attempts, 8)
+        return self._scope.has(entry.batch_key) and now.signed_ms - (entry.command.last_signed_ms or 0) >= pause_ms
+
+    def _batches(self, connection: Connection) -> list[int]:
+        """The batches of this run's scope that have queued creates, oldest first, by one index step each."""
+        found: list[int] = []
+        last: int | None = connection.execute(_NEXT_BATCH, {"last": 0}).scalar()
+        while last is not None:
+            if self._scope.has(last) and connection.execute(_IS_RECORDED, {"key": last}).scalar():
+                found.append(last)
+            last = connection.execute(_NEXT_BATCH, {"last": last}).scalar()
+        return found
+
+
+def _claim(entry: Entry, now: Now, epoch: int | None) -> Fact:
+    if body_digest(entry.body) != entry.digest:
+        raise LedgerDamaged(
+            f"order {entry.client_order_id}: the stored request is not the one that was recorded; nothing was sent",
+            hint="run `oms db check`",
+        )
+    assert epoch is not None
+    attempt = entry.command.attempts + 1
+    return Fact(entry, e.Claimed(attempt=attempt, epoch=epoch, signed_ms=now.signed_ms, at_us=now.at_us))
+
+
+def open_run(ledger: Ledger, now_us: int) -> int:
+    """Turn what the dead run left on the wire into doubt (P5); how many commands that were."""
+    with ledger.write() as connection:
+        ledger.check_epoch(connection)
+        rows = connection.execute(ENTRY_SELECT.where(text(_UNFINISHED_C), text("commands.state = 'on_wire'"))).all()
+        assert ledger.epoch is not None
+        facts = [Fact(entry_of(row), e.SenderDied(epoch=ledger.epoch)) for row in rows]
+        appended = append(connection, facts, epoch=ledger.epoch, now_us=now_us)
+    ledger.note_seq(appended.newest_seq)
+    return len(facts)
+
+
+def withdraw_expired(ledger: Ledger, now_us: int, most: int = 1_000) -> int:
+    """Withdraw queued creates whose time has passed, up to `most`; how many were."""
+    with ledger.write() as connection:
+        ledger.check_epoch(connection)
+        rows = connection.execute(_EXPIRED, {"now_us": now_us, "most": most}).all()
+        facts = [Fact(entry_of(row), e.Withdrawn(reason=Reason.EXPIRED)) for row in rows]
+        appended = append(connection, facts, epoch=ledger.epoch, now_us=now_us)
+    ledger.note_seq(appended.newest_seq)
+    return len(facts)
+
+
+# The partial index is used only where its own condition is repeated literally; then the state is narrowed.
+_UNFINISHED_C = schema.UNFINISHED_SQL.replace("state", "commands.state", 1)
+
+_HALT = text("SELECT count(*) FROM controls WHERE name = 'halt'")
+_IS_RECORDED = text("SELECT count(*) FROM batches WHERE key = :key AND state = 'recorded'")
+_NEXT_BATCH = text(
+    f"SELECT min(batch_key) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued'"  # noqa: S608
+    " AND kind = 'create' AND batch_key > :last"
+)
+_QUEUED = ENTRY_SELECT.where(
+    text(_UNFINISHED_C), text("commands.state = 'queued'"), _c.not_before_us <= bindparam("now_us")
+)
+_QUEUED_CREATES = (
+    _QUEUED.where(text("commands.kind = 'create'"), _c.batch_key == bindparam("batch_key"))
+    .order_by(_c.key)
+    .limit(bindparam("most"))
+)
+_QUEUED_CANCELS = _QUEUED.where(text("commands.kind = 'cancel'")).order_by(_c.key).limit(bindparam("most"))
+_DOUBTFUL_CREATES = (
+    ENTRY_SELECT.where(
+        text(_UNFINISHED_C),
+        text("commands.state = 'in_doubt' AND commands.kind = 'create' AND commands.id_taken = 0"),
+        text(
+            "NOT EXISTS (SELECT 1 FROM commands AS k WHERE k.order_key = commands.order_key"
+            " AND k.kind = 'cancel' AND k.state = 'queued')"
+        ),
+        _c.not_before_us <= bindparam("now_us"),
+        _c.attempts < MAX_ATTEMPTS,
+    )
+    .order_by(_c.key)
+    .limit(bindparam("most"))
+)
+_CREATE_OF = ENTRY_SELECT.where(_c.order_key == bindparam("order_key"), _c.kind == CommandKind.CREATE.value)
+_EXPIRED = (
+    ENTRY_SELECT.where(
+        text(_UNFINISHED_C),
+        text("commands.state = 'queued' AND commands.kind = 'create'"),
+        _c.expires_at_us <= bindparam("now_us"),
+        select(schema.batches.c.key)
+        .where(schema.batches.c.key == _c.batch_key, schema.batches.c.state == "recorded")
+        .exists(),
+    )
+    .order_by(_c.key)
+    .limit(bindparam("most"))
+)

@@ -1,0 +1,225 @@
+"""What recovery and people ask the ledger: doubts, live orders, witnesses, names.
+
+Every predicate on a state is literal and repeats the partial index it relies on; a test explains each plan. Long
+answers page by key in short transactions, because one open reader lets the WAL grow without limit.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.engine import Connection
+
+from oms.errors import UnknownOrder
+from oms.ledger import schema
+from oms.ledger.ledger import ACCOUNT_READ, Ledger
+from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
+
+_c, _o, _b = schema.commands.c, schema.orders.c, schema.batches.c
+_UNFINISHED_C = schema.UNFINISHED_SQL.replace("state", "commands.state", 1)
+_IN_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many unfinished commands there are, by state."""
+
+    queued: int
+    on_wire: int
+    in_doubt: int
+    parked: int
+
+    @property
+    def doubtful(self) -> int:
+        """All that count as in doubt to a user."""
+        return self.on_wire + self.in_doubt + self.parked
+
+
+def totals(ledger: Ledger) -> Totals:
+    """Unfinished commands of recorded batches by state; costs what is unfinished, not what is stored."""
+    with ledger.read() as connection:
+        rows = connection.execute(_TOTALS).all()
+    counts = {str(row[0]): int(row[1]) for row in rows}
+    return Totals(*(counts.get(word, 0) for word in ("queued", "on_wire", "in_doubt", "parked")))
+
+
+_TOTALS = text(
+    f"SELECT state, count(*) FROM commands WHERE {schema.UNFINISHED_SQL}"  # noqa: S608
+    " AND batch_key NOT IN (SELECT key FROM batches WHERE state = 'recording') GROUP BY state"
+)
+
+
+def doubts(ledger: Ledger) -> list[Entry]:
+    """Every command in doubt or parked, oldest first."""
+    with ledger.read() as connection:
+        return [entry_of(row) for row in connection.execute(_DOUBTS)]
+
+
+_DOUBTS = ENTRY_SELECT.where(text(_UNFINISHED_C), text("commands.state IN ('in_doubt', 'parked')")).order_by(_c.key)
+
+
+def creates_of(ledger: Ledger, client_order_ids: Iterable[str]) -> dict[str, Entry]:
+    """The create commands of those of these ids that the ledger knows, by id."""
+    found: dict[str, Entry] = {}
+    wanted = list(client_order_ids)
+    for start in range(0, len(wanted), _IN_CHUNK):
+        part = wanted[start : start + _IN_CHUNK]
+        with ledger.read() as connection:
+            rows = connection.execute(_CREATES_BY_ID, {"ids": part})
+            found.update((entry.client_order_id, entry) for entry in map(entry_of, rows))
+    return found
+
+
+_CREATES_BY_ID = ENTRY_SELECT.where(
+    _o.client_order_id.in_(bindparam("ids", expanding=True)),
+    _c.kind == "create",
+    _b.state == "recorded",
+).join(schema.batches, _b.key == _o.batch_key)
+
+
+def creates_by_order_id(ledger: Ledger, order_ids: Iterable[str]) -> dict[str, Entry]:
+    """The create commands of those of these exchange order_ids that the ledger knows, by order_id."""
+    found: dict[str, Entry] = {}
+    wanted = list(order_ids)
+    for start in range(0, len(wanted), _IN_CHUNK):
+        with ledger.read() as connection:
+            rows = connection.execute(_CREATES_BY_ORDER_ID, {"ids": wanted[start : start + _IN_CHUNK]})
+            for entry in map(entry_of, rows):
+                assert entry.order.order_id is not None
+                found[entry.order.order_id] = entry
+    return found
+
+
+_CREATES_BY_ORDER_ID = ENTRY_SELECT.where(
+    text("orders.order_id IS NOT NULL"), _o.order_id.in_(bindparam("ids", expanding=True)), _c.kind == "create"
+)
+
+
+def resting(ledger: Ledger) -> list[Entry]:
+    """The create commands of every order that is resting as far as the ledger knows."""
+    with ledger.read() as connection:
+        return [entry_of(row) for row in connection.execute(_RESTING)]
+
+
+_RESTING = ENTRY_SELECT.where(text("orders.status = 'resting'"), _c.kind == "create")
+
+
+def witnesses(ledger: Ledger, from_ms: int, to_ms: int) -> dict[str, int]:
+    """order_id -> creation time (ms) of every order we know the exchange took in that span of its time."""
+    with ledger.read() as connection:
+        rows = connection.execute(_WITNESSES, {"from_ms": from_ms, "to_ms": to_ms})
+        return {row[0]: row[1] for row in rows}
+
+
+_WITNESSES = text(
+    "SELECT order_id, created_ts_ms FROM orders WHERE created_ts_ms IS NOT NULL"
+    " AND created_ts_ms BETWEEN :from_ms AND :to_ms AND order_id IS NOT NULL"
+)
+
+
+def cancels_asked(ledger: Ledger, order_keys: Iterable[int]) -> set[int]:
+    """Those of these orders for which a cancel is recorded and not finished."""
+    wanted = set(order_keys)
+    with ledger.read() as connection:
+        rows = connection.execute(_OPEN_CANCELS)
+        return {row[0] for row in rows} & wanted
+
+
+_OPEN_CANCELS = text(
+    f"SELECT order_key FROM commands WHERE {schema.UNFINISHED_SQL}"  # noqa: S608
+    " AND state IN ('queued', 'on_wire', 'in_doubt') AND kind = 'cancel'"
+)
+
+
+def known_trades(ledger: Ledger, trade_ids: Sequence[str]) -> set[str]:
+    """Those of these trade_ids that are recorded already."""
+    found: set[str] = set()
+    for start in range(0, len(trade_ids), _IN_CHUNK):
+        part = list(trade_ids[start : start + _IN_CHUNK])
+        with ledger.read() as connection:
+            found |= set(connection.execute(_TRADES, {"ids": part}).scalars())
+    return found
+
+
+_TRADES = select(schema.fills.c.trade_id).where(schema.fills.c.trade_id.in_(bindparam("ids", expanding=True)))
+
+
+def entry_named(ledger: Ledger, name: str) -> Entry:
+    """The create command of the order a person names by client_order_id, order_id, or an unambiguous start of one.
+
+    Raises UnknownOrder, naming the candidates where several fit.
+    """
+    with ledger.read() as connection:
+        rows = connection.execute(_BY_NAME, {"name": name}).all()
+        if not rows and len(name) >= 8:
+            pattern = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            rows = connection.execute(_BY_START, {"pattern": pattern}).all()
+    if len(rows) == 1:
+        return entry_of(rows[0])
+    if rows:
+        ids = ", ".join(str(row._mapping["client_order_id"]) for row in rows)
+        raise UnknownOrder(f"{name!r} fits several orders: {ids}", hint="give more of the id")
+    raise UnknownOrder(
+        f"no order of this ledger is called {name!r}",
+        hint="`oms orders` lists them; ids may be shortened to 8 characters",
+    )
+
+
+_CREATES = ENTRY_SELECT.join(schema.batches, _b.key == _o.batch_key).where(_c.kind == "create", _b.state == "recorded")
+_BY_NAME = _CREATES.where((_o.client_order_id == bindparam("name")) | (_o.order_id == bindparam("name")))
+_BY_START = _CREATES.where(
+    _o.client_order_id.like(bindparam("pattern"), escape="\\") | _o.order_id.like(bindparam("pattern"), escape="\\")
+).limit(5)
+
+
+def watermark(ledger: Ledger, name: str = ACCOUNT_READ) -> int | None:
+    """Exchange time (ms) up to which something was read, or None if never."""
+    with ledger.read() as connection:
+        value = connection.execute(
+            select(schema.watermarks.c.value_ms).where(schema.watermarks.c.name == name)
+        ).scalar()
+    return int(value) if value is not None else None
+
+
+def set_watermark(connection: Connection, name: str, value_ms: int, now_us: int) -> None:
+    """Move a watermark, in the caller's transaction."""
+    connection.execute(schema.watermarks.delete().where(schema.watermarks.c.name == name))
+    connection.execute(schema.watermarks.insert().values(name=name, value_ms=value_ms, at_us=now_us))
+
+
+def halt_reason(ledger: Ledger) -> str | None:
+    """Why sending is halted, or None."""
+    with ledger.read() as connection:
+        row = connection.execute(select(schema.controls.c.reason).where(schema.controls.c.name == "halt")).one_or_none()
+    return str(row[0]) if row is not None else None
+
+
+def queued_entries(ledger: Ledger, batch_key: int | None, page: int = 500) -> Iterator[list[Entry]]:
+    """Queued creates of one batch (or all), in pages by key."""
+    last = 0
+    while True:
+        values = {"last": last, "most": page, "batch_key": batch_key}
+        with ledger.read() as connection:
+            query = _QUEUED_PAGE if batch_key is None else _QUEUED_PAGE.where(_c.batch_key == bindparam("batch_key"))
+            entries = [entry_of(row) for row in connection.execute(query, values)]
+        if not entries:
+            return
+        yield entries
+        last = entries[-1].command_key
+
+
+_QUEUED_PAGE = (
+    ENTRY_SELECT.where(
+        text(_UNFINISHED_C),
+        text("commands.state = 'queued' AND commands.kind = 'create'"),
+        _c.key > bindparam("last"),
+    )
+    .order_by(_c.key)
+    .limit(bindparam("most"))
+)
+
+
+def key_print_of_epoch(ledger: Ledger, epoch: int) -> str | None:
+    """The fingerprint of the API key that a run sent with."""
+    with ledger.read() as connection:
+        return connection.execute(select(schema.epochs.c.key_print).where(schema.epochs.c.epoch == epoch)).scalar()

@@ -1,0 +1,459 @@
+"""Batches into the ledger: every intent durable as pending before anything is sent (P1), whole or not at all (P6).
+
+A batch of up to one chunk is one transaction. A longer one is written in chunks under a batch that is `recording`,
+so that a running sender never waits long, and one last flip makes it `recorded`; only then can anything of it be
+claimed. What a crash left in `recording` is deleted by whoever next takes the recording lock.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import bindparam, delete, insert, select, text, update
+from sqlalchemy.engine import Connection
+
+from oms.errors import InputError
+from oms.intake import ids
+from oms.intake.intents import Intent, body_digest, request_body
+from oms.ledger import schema
+from oms.ledger.append import EVENT_COLUMNS, chain_hash, chain_start
+from oms.ledger.bulk import insert_rows
+from oms.ledger.ledger import Ledger
+from oms.lifecycle import events as e
+from oms.lifecycle.states import CommandKind, CommandState, OrderStatus
+
+CHUNK = 1_000
+SHARED_ROWS_WINDOW_US = 24 * 3600 * 1_000_000
+
+_b = schema.batches.c
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """What identifies a batch before it is recorded."""
+
+    key: bytes  # 32 bytes, of the name or of the content
+    name: str | None
+    source: str  # file | stdin | flags | api | retry
+    content_digest: bytes
+    row_count: int
+    may_share_rows: bool  # False: refuse rows that a batch younger than 24 h has (design 3)
+    ttl_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBatch:
+    """A batch that is in the ledger, durably."""
+
+    key: int
+    created_at_us: int
+    preexisting: bool  # it was there before: nothing was recorded by this call
+
+
+def find_batch(ledger: Ledger, key: bytes, content_digest: bytes) -> RecordedBatch | None:
+    """The recorded batch of that key, or None. Raises InputError when it holds other content under that name."""
+    with ledger.read() as connection:
+        return _existing(connection, key, content_digest)
+
+
+def _existing(connection: Connection, key: bytes, content_digest: bytes) -> RecordedBatch | None:
+    row = connection.execute(
+        select(schema.batches).where(_b.batch_key == key.hex(), _b.state == "recorded")
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.content_digest != content_digest:
+        raise InputError(
+            f"batch {row.name or row.batch_key[:12]!r} was recorded before with other rows; nothing was recorded",
+            hint="give these rows another name with --batch, or submit the file as it was",
+        )
+    return RecordedBatch(row.key, row.created_at_us, True)
+
+
+def record(
+    ledger: Ledger,
+    batch: NewBatch,
+    intents: Iterable[Intent],
+    now_us: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> RecordedBatch:
+    """Record a batch and every order of it as pending; durable on return. A batch that is there already is left as is.
+
+    Raises InputError (nothing is recorded) when the key holds other content, a caller's client_order_id belongs to
+    another batch, or rows are shared with a recent batch; whatever `intents` raises also leaves nothing behind.
+    """
+    with ledger.locks.recording:
+        clear_dead_recordings(ledger)
+        known = find_batch(ledger, batch.key, batch.content_digest)
+        if known is not None:
+            return known
+        recent = array("Q") if batch.may_share_rows else _recent_digests(ledger, now_us)
+        try:
+            return _record_chunks(ledger, batch, _checked(ledger, recent, intents), now_us, progress)
+        except BaseException:
+            if not ledger.has_failed:
+                clear_dead_recordings(ledger)
+            raise
+
+
+def _record_chunks(
+    ledger: Ledger, batch: NewBatch, intents: Iterator[Intent], now_us: int, progress: Callable[[int], None]
+) -> RecordedBatch:
+    chunk = list(islice(intents, CHUNK))
+    state = "recorded" if len(chunk) == batch.row_count else "recording"
+    done = 0
+    with ledger.gated_write() as connection:
+        key = _insert_batch(connection, batch, state, now_us)
+        seq = _insert_chunk(connection, batch, key, 1, chunk, now_us)
+    while state == "recording":
+        done += len(chunk)
+        progress(done)
+        chunk = list(islice(intents, CHUNK))
+        with ledger.gated_write() as connection:
+            if chunk:
+                seq = _insert_chunk(connection, batch, key, done + 1, chunk, now_us)
+            else:
+                state = "recorded"
+                connection.execute(update(schema.batches).where(_b.key == key).values(state=state))
+        ledger.tend()
+    ledger.note_seq(seq)
+    return RecordedBatch(key, now_us, False)
+
+
+def clear_dead_recordings(ledger: Ledger) -> None:
+    """Delete what a crash left half recorded. Call it with the recording lock held: then nobody is at it."""
+    assert ledger.locks.recording.is_held
+    with ledger.read() as connection:
+        dead = connection.execute(select(_b.key).where(_b.state == "recording")).scalars().all()
+    for key in dead:
+        while _delete_some(ledger, key):
+            pass
+        with ledger.gated_write() as connection:
+            connection.execute(delete(schema.batches).where(_b.key == key))
+
+
+def clear_if_nobody_records(ledger: Ledger) -> None:
+    """At the start of a run: clear dead recordings, unless somebody is recording right now."""
+    if ledger.locks.recording.acquire(0):
+        try:
+            clear_dead_recordings(ledger)
+        finally:
+            ledger.locks.recording.release()
+
+
+def _delete_some(ledger: Ledger, batch_key: int) -> bool:
+    with ledger.gated_write() as connection:
+        keys = connection.execute(
+            select(schema.orders.c.key).where(schema.orders.c.batch_key == batch_key).limit(CHUNK)
+        ).scalars()
+        some = list(keys)
+        if some:
+            low, high = min(some), max(some)  # keys of one chunk were given in one run, so this is a range
+            for table, column in (
+                (schema.events, schema.events.c.order_key),
+                (schema.commands, schema.commands.c.order_key),
+            ):
+                connection.execute(delete(table).where(column.between(low, high), column.in_(some)))
+            connection.execute(delete(schema.orders).where(schema.orders.c.key.in_(some)))
+        return bool(some)
+
+
+def _insert_batch(connection: Connection, batch: NewBatch, state: str, now_us: int) -> int:
+    key: int = connection.execute(text("SELECT coalesce(max(key), 0) + 1 FROM batches")).scalar_one()
+    connection.execute(
+        insert(schema.batches).values(
+            key=key,
+            batch_key=batch.key.hex(),
+            name=batch.name,
+            source=batch.source,
+            state=state,
+            content_digest=batch.content_digest,
+            row_count=batch.row_count,
+            created_at_us=now_us,
+        )
+    )
+    return key
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------
+
+_ORDER_INTENT = (
+    "key",
+    "client_order_id",
+    "batch_key",
+    "row",
+    "ticker",
+    "side",
+    "price_e6",
+    "count_e2",
+    "time_in_force",
+    "self_trade_prevention_type",
+    "post_only",
+    "reduce_only",
+    "expiration_time",
+    "subaccount",
+    "action",
+    "outcome",
+    "own_id",
+    "tag",
+    "submit_before_us",
+    "row_digest",
+    "created_at_us",
+    "status",
+    "fill_count_e2",
+    "traded_count_e2",
+    "traded_value_e8",
+    "traded_fees_e6",
+    "fact_ts_ms",
+    "late",
+    "updated_at_us",
+    "event_count",
+    "chain_hash",
+)
+_COMMAND_NEW = (
+    "key",
+    "order_key",
+    "batch_key",
+    "kind",
+    "state",
+    "attempts",
+    "live",
+    "id_taken",
+    "not_before_us",
+    "expires_at_us",
+    "recorded_seq",
+    "digest",
+    "created_at_us",
+    "updated_at_us",
+)
+
+_NEXT_KEYS = text(
+    "SELECT (SELECT coalesce(max(key), 0) FROM orders), (SELECT coalesce(max(key), 0) FROM commands),"
+    " (SELECT coalesce(max(seq), 0) FROM events)"
+)
+
+
+def _insert_chunk(
+    connection: Connection, batch: NewBatch, batch_key: int, first_row: int, chunk: list[Intent], now_us: int
+) -> int:
+    order_key, command_key, seq = connection.execute(_NEXT_KEYS).one()
+    orders: list[tuple[object, ...]] = []
+    commands: list[tuple[object, ...]] = []
+    events: list[tuple[object, ...]] = []
+    for row, intent in enumerate(chunk, first_row):
+        order_key, command_key, seq = order_key + 1, command_key + 1, seq + 1
+        body = request_body(intent)
+        data = e.encode(recorded_create(intent, body))
+        start = chain_start(intent.client_order_id)
+        hashed = chain_hash(start, order_key, 1, command_key, None, now_us, "recorded", data)
+        orders.append(_order_row(intent, order_key, batch_key, row, now_us, hashed))
+        expires = _expiry(intent, batch.ttl_us, now_us)
+        digest = body_digest(body)
+        commands.append(
+            _command_row(command_key, order_key, batch_key, CommandKind.CREATE, expires, seq, digest, now_us)
+        )
+        events.append((seq, order_key, 1, command_key, None, now_us, "recorded", data, hashed))
+    insert_rows(connection, "orders", _ORDER_INTENT, orders)
+    insert_rows(connection, "commands", _COMMAND_NEW, commands)
+    insert_rows(connection, "events", EVENT_COLUMNS, events)
+    return int(seq)
+
+
+def recorded_create(intent: Intent, body: str) -> e.Recorded:
+    """The first event of an order: all that is needed to make its rows again."""
+    return e.Recorded(
+        kind=CommandKind.CREATE,
+        body=body,
+        action=intent.action,
+        outcome=intent.outcome,
+        own_id=intent.own_id,
+        tag=intent.tag,
+        submit_before_us=intent.submit_before_us,
+    )
+
+
+def _order_row(intent: Intent, key: int, batch_key: int, row: int, now_us: int, hashed: bytes) -> tuple[object, ...]:
+    return (
+        key,
+        intent.client_order_id,
+        batch_key,
+        row,
+        intent.ticker,
+        intent.side.value,
+        intent.price_e6,
+        intent.count_e2,
+        intent.time_in_force.value,
+        intent.self_trade_prevention_type.value,
+        int(intent.post_only),
+        int(intent.reduce_only),
+        intent.expiration_time,
+        intent.subaccount,
+        intent.action.value,
+        intent.outcome.value,
+        int(intent.own_id),
+        intent.tag,
+        intent.submit_before_us,
+        ids.row_digest(intent),
+        now_us,
+        OrderStatus.PENDING.value,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        now_us,
+        1,
+        hashed,
+    )
+
+
+def _command_row(
+    key: int,
+    order_key: int,
+    batch_key: int,
+    kind: CommandKind,
+    expires_at_us: int | None,
+    seq: int,
+    digest: bytes,
+    now_us: int,
+) -> tuple[object, ...]:
+    return (
+        key,
+        order_key,
+        batch_key,
+        kind.value,
+        CommandState.QUEUED.value,
+        0,
+        "",
+        0,
+        0,
+        expires_at_us,
+        seq,
+        digest,
+        now_us,
+        now_us,
+    )
+
+
+def _expiry(intent: Intent, ttl_us: int | None, now_us: int) -> int | None:
+    if not ttl_us:
+        return intent.submit_before_us
+    end = now_us + ttl_us
+    return end if intent.submit_before_us is None else min(end, intent.submit_before_us)
+
+
+# -- commands after the first ---------------------------------------------------------------------------------------
+
+
+def record_cancels(ledger: Ledger, order_keys: list[int], now_us: int) -> list[int]:
+    """Record one cancel command for each order; durable on return. The new commands' keys, in order.
+
+    An order that already has an unfinished cancel gets no second one: its key is returned instead (P6).
+    """
+    keys: list[int] = []
+    with ledger.gated_write() as connection:
+        for order_key in order_keys:
+            keys.append(_record_cancel(connection, order_key, now_us))
+    return keys
+
+
+_OPEN_CANCEL = select(schema.commands.c.key).where(
+    schema.commands.c.order_key == bindparam("order_key"),
+    schema.commands.c.kind == CommandKind.CANCEL.value,
+    text(schema.UNFINISHED_SQL),
+)
+_CHAIN = select(
+    schema.orders.c.batch_key,
+    schema.orders.c.event_count,
+    schema.orders.c.chain_hash,
+).where(schema.orders.c.key == bindparam("order_key"))
+
+
+def _record_cancel(connection: Connection, order_key: int, now_us: int) -> int:
+    known = connection.execute(_OPEN_CANCEL, {"order_key": order_key}).scalar()
+    if known is not None:
+        return int(known)
+    order = connection.execute(_CHAIN, {"order_key": order_key}).one()
+    _, command_key, seq = connection.execute(_NEXT_KEYS).one()
+    command_key, seq, n = command_key + 1, seq + 1, order.event_count + 1
+    data = e.encode(e.Recorded(kind=CommandKind.CANCEL))
+    hashed = chain_hash(order.chain_hash, order_key, n, command_key, None, now_us, "recorded", data)
+    row = _command_row(command_key, order_key, order.batch_key, CommandKind.CANCEL, None, seq, body_digest(""), now_us)
+    insert_rows(connection, "commands", _COMMAND_NEW, [row])
+    insert_rows(
+        connection,
+        "events",
+        EVENT_COLUMNS,
+        [(seq, order_key, n, command_key, None, now_us, "recorded", data, hashed)],
+    )
+    connection.execute(
+        update(schema.orders)
+        .where(schema.orders.c.key == order_key)
+        .values(event_count=n, chain_hash=hashed, updated_at_us=now_us)
+    )
+    return int(command_key)
+
+
+# -- checks against what is recorded --------------------------------------------------------------------------------
+
+
+def _recent_digests(ledger: Ledger, now_us: int) -> "array[int]":
+    """Row digests of all batches younger than 24 h, sorted: 8 bytes a row, so a million rows stay small."""
+    found = array("Q")
+    with ledger.read() as connection:
+        recent = connection.execute(
+            select(_b.key).where(_b.created_at_us > now_us - SHARED_ROWS_WINDOW_US, _b.state == "recorded")
+        ).scalars()
+        for key in recent.all():
+            rows = connection.execution_options(yield_per=10_000).execute(
+                select(schema.orders.c.row_digest).where(schema.orders.c.batch_key == key)
+            )
+            found.extend(int.from_bytes(digest, "big") for digest in rows.scalars())
+    return array("Q", sorted(found))
+
+
+def _checked(ledger: Ledger, recent: "array[int]", intents: Iterable[Intent]) -> Iterator[Intent]:
+    for intent in intents:
+        if recent:
+            wanted = int.from_bytes(ids.row_digest(intent), "big")
+            place = bisect_left(recent, wanted)
+            if place < len(recent) and recent[place] == wanted:
+                raise _shared(ledger, ids.row_digest(intent), intent)
+        if intent.own_id:
+            _check_own_id(ledger, intent)
+        yield intent
+
+
+def _check_own_id(ledger: Ledger, intent: Intent) -> None:
+    with ledger.read() as connection:
+        row = connection.execute(
+            select(_b.name, _b.batch_key, schema.orders.c.row)
+            .join(schema.orders, schema.orders.c.batch_key == _b.key)
+            .where(schema.orders.c.client_order_id == intent.client_order_id, _b.state == "recorded")
+        ).one_or_none()
+    if row is not None:
+        raise InputError(
+            f"client_order_id {intent.client_order_id} belongs to row {row.row} of batch"
+            f" {row.name or row.batch_key[:12]!r}; nothing was recorded",
+            hint="an id is never used twice: give the new order another one, or none",
+        )
+
+
+def _shared(ledger: Ledger, digest: bytes, intent: Intent) -> InputError:
+    with ledger.read() as connection:
+        row = connection.execute(
+            select(_b.name, _b.batch_key, schema.orders.c.row)
+            .join(schema.orders, schema.orders.c.batch_key == _b.key)
+            .where(schema.orders.c.row_digest == digest)
+            .order_by(_b.key.desc())
+            .limit(1)
+        ).one()
+    batch = row.name or row.batch_key[:12]
+    return InputError(
+        f"the row for {intent.ticker} is also row {row.row} of batch {batch!r}, recorded less than 24 h ago;"
+        " nothing was recorded, so that no order is placed twice",
+        hint=f"`--batch NAME` says that it is meant; `--retry {batch}` sends again what was rejected or unsent",
+    )

@@ -1,0 +1,31 @@
+"""Starts the command line: `oms` and `python -m oms` are the same. Imports nothing that may be missing."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the command line on `sys.argv` and exit with its code (design contract: 0 to 7, 130, 143)."""
+    try:
+        from oms.cli.entry import run
+    except ModuleNotFoundError as missing:
+        if _is_ours(missing):
+            raise
+        _say_dependencies_missing()
+        sys.exit(2)
+    sys.exit(run(sys.argv[1:]))
+
+
+def _is_ours(missing: ModuleNotFoundError) -> bool:
+    return (missing.name or "").split(".")[0] == "oms"
+
+
+def _say_dependencies_missing() -> None:
+    quickstart = Path(__file__).resolve().parent.parent / "quickstart.py"
+    remedy = "python3 quickstart.py" if quickstart.exists() else "python3 -m pip install oms"
+    sys.stderr.write(f"error: dependencies missing, run: {remedy}{os.linesep}")
+
+
+if __name__ == "__main__":
+    main()

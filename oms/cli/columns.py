@@ -1,0 +1,178 @@
+"""Which fields of a record a table shows, and how they read. json, jsonl and csv always carry every field."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from oms.records import BatchRecord, BreakRecord, CheckRecord, MarketRecord, OrderRecord, TimelineEntry
+
+Fields = Mapping[str, Any]
+
+
+class SettingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting, for `oms config show`."""
+
+    key: str
+    value: str
+    origin: str  # default | file PATH | environment NAME | flag --x
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its title, its text, and whether only the full width of a pipe has room for it."""
+
+    title: str
+    text: Callable[[Fields], str]
+    whole: bool = False  # an id or a number: never folded or cut
+    wide: bool = False
+    number: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a list of one kind of record is shown: `name` is its key in json."""
+
+    name: str
+    record: type[msgspec.Struct]
+    columns: Sequence[Column]
+
+
+def fields_of(record: object) -> Fields:
+    """A record, or a mapping standing for one, by field name."""
+    if isinstance(record, Mapping):
+        return record
+    return {name: getattr(record, name) for name in record.__struct_fields__}  # type: ignore[attr-defined]
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it: unknown is a dash."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {word}" for word, count in value.items()) or "-"
+    return str(value)
+
+
+def _of(name: str) -> Callable[[Fields], str]:
+    return lambda fields: cell(fields.get(name))
+
+
+def _field(title: str, name: str = "", *, whole: bool = False, wide: bool = False, number: bool = False) -> Column:
+    return Column(title, _of(name or title), whole=whole or number, wide=wide, number=number)
+
+
+def status_text(order: Fields) -> str:
+    """Where an order stands, in words: the status, and what makes it uncertain."""
+    words = [cell(order.get("status"))]
+    if order.get("in_doubt"):
+        words.append("parked" if order.get("state") == "parked" else "in doubt")
+    if order.get("late"):
+        words.append("late")
+    if order.get("cancel_state") in ("queued", "on_wire", "in_doubt", "parked"):
+        words.append("cancel asked")
+    return ", ".join(words)
+
+
+def why_text(order: Fields) -> str:
+    """The reason an order is where it is, with its detail."""
+    said = [str(order[name]) for name in ("reason", "detail") if order.get(name)]
+    return ": ".join(said) or "-"
+
+
+def trade_text(order: Fields) -> str:
+    """An order as a trader says it: "buy no 10 at 0.7000"."""
+    return " ".join(
+        [
+            cell(order.get("action")),
+            cell(order.get("outcome")),
+            cell(order.get("count")),
+            "at",
+            cell(order.get("outcome_price")),
+        ]
+    )
+
+
+def _filled_text(order: Fields) -> str:
+    return f"{cell(order.get('fill_count'))}/{cell(order.get('count'))}"
+
+
+ORDERS = View(
+    "orders",
+    OrderRecord,
+    (
+        _field("row", number=True),
+        _field("client_order_id", whole=True),
+        _field("order_id", wide=True),
+        _field("batch", wide=True),
+        _field("ticker"),
+        _field("action"),
+        _field("outcome"),
+        _field("outcome_price", number=True),
+        Column("filled", _filled_text, whole=True, number=True),
+        Column("status", status_text),
+        Column("reason", why_text),
+        _field("created_at", wide=True),
+    ),
+)
+
+BREAKS = View(
+    "breaks",
+    BreakRecord,
+    tuple(_field(name, whole=name.endswith("_id")) for name in BreakRecord.__struct_fields__),
+)
+
+BATCHES = View(
+    "batches",
+    BatchRecord,
+    (
+        _field("batch", whole=True),
+        _field("source"),
+        _field("rows", number=True),
+        _field("orders", "counts"),
+        _field("in_doubt", number=True),
+        _field("created_at"),
+        _field("key", wide=True),
+    ),
+)
+
+MARKETS = View(
+    "markets",
+    MarketRecord,
+    (
+        _field("ticker", whole=True),
+        _field("yes_bid", number=True),
+        _field("yes_ask", number=True),
+        _field("last_price", number=True),
+        _field("volume", number=True),
+        _field("status"),
+        _field("close_time"),
+        _field("title"),
+    ),
+)
+
+CHECKS = View(
+    "checks",
+    CheckRecord,
+    (
+        Column("result", lambda check: {True: "ok", False: "WRONG", None: "unknown"}[check["ok"]], whole=True),
+        _field("check", "name", whole=True),
+        _field("seen"),
+        _field("fix"),
+    ),
+)
+
+TIMELINE = View(
+    "timeline",
+    TimelineEntry,
+    (_field("at", whole=True), _field("command"), _field("event"), _field("text")),
+)
+
+SETTINGS = View(
+    "config",
+    SettingRecord,
+    (_field("key", whole=True), _field("value"), _field("origin")),
+)

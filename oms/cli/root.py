@@ -1,0 +1,59 @@
+"""The table of commands. A command's module is imported when it is called, never to print a list of names."""
+
+from importlib import import_module
+
+import click
+
+from oms import __version__
+from oms.cli.options import Command, Group
+
+# name: (module under oms.cli, object in it, the line that --help shows; a test holds it equal to the command's own).
+COMMANDS = {
+    "submit": ("submit", "submit", "Record orders, then send them: each reaches the exchange at most once."),
+    "reconcile": ("reconcile", "reconcile", "Resolve what is in doubt and compare ledger and exchange."),
+    "cancel": ("cancel", "cancel", "Cancel orders at the exchange."),
+    "withdraw": ("cancel", "withdraw", "Withdraw orders that were never sent."),
+    "orders": ("orders", "orders", "List orders of the ledger."),
+    "why": ("orders", "why", "Tell what is known of one order, and how it is known."),
+    "resolve": ("orders", "resolve", "Decide a parked order by hand."),
+    "batches": ("orders", "batches", "List the batches that were recorded."),
+    "status": ("status", "status", "Show where the ledger and the exchange stand."),
+    "markets": ("markets", "markets", "List markets of the exchange."),
+    "config": ("configuration", "config", "Show the configuration and where each value comes from."),
+    "db": ("database", "db", "Back up, restore or check the ledger."),
+    "sandbox": ("sandbox", "sandbox", "Run a private exchange on this machine."),
+    "doctor": ("doctor", "doctor", "Check what oms needs; each finding comes with its fix."),
+    "help": ("topics", "topics", "Explain a command or a topic: exit-codes, environment, order-states, input, output."),
+}
+
+
+class Root(Group):
+    """The `oms` command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table: the daily path first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(f"oms.cli.{module}"), name)
+        assert isinstance(command, Command | Group)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.command(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="oms", message="%(prog)s %(version)s")
+def root() -> None:
+    """Gets orders to Kalshi exactly once, through any crash.
+
+    Options below may stand before or after the command's name; the nearer one wins. stdout carries the answer,
+    stderr everything else. Exit codes: oms help exit-codes.
+    """

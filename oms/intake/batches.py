@@ -64,11 +64,11 @@ class _Problems:
 
 
 def _refusal(problems: tuple[Problem, ...], total: int) -> InputError:
-    more = f" ({total - len(problems)} more are not listed)" if total > len(problems) else ""
-    what = "1 problem" if total == 1 else f"{total} problems"
+    what = str(problems[0]) if total == 1 else f"{total} problems in the input, first {problems[0]}"
+    unlisted = f" ({total - len(problems)} are not listed)" if total > len(problems) else ""
     return InputError(
-        f"{what} in the input{more}; nothing was recorded and nothing was sent",
-        hint="correct what is named and submit it again: a batch is recorded whole or not at all",
+        f"{what}{unlisted}; nothing was recorded and nothing was sent",
+        hint="correct it and submit again: a batch is recorded whole or not at all",
         problems=problems,
     )
 

@@ -70,13 +70,7 @@ def read_rows(stream: BinaryIO, fmt: Format) -> Iterator[Row]:
 
     Raises nothing on any content (OSError of the stream passes).
     """
-    match fmt:
-        case Format.CSV:
-            return _csv_rows(stream)
-        case Format.JSONL:
-            return _jsonl_rows(stream)
-        case Format.JSON:
-            return _document_rows(stream)
+    return {Format.CSV: _csv_rows, Format.JSONL: _jsonl_rows, Format.JSON: _document_rows}[fmt](stream)
 
 
 def object_rows(orders: Iterable[object]) -> Iterator[Row]:

@@ -7,6 +7,7 @@ absence compares exchange times only (P2). Both local clocks are injected; nothi
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 __all__ = ["ExchangeClock", "system_now_us"]
@@ -39,6 +40,8 @@ class ExchangeClock:
         self._lock = threading.Lock()
         self._offset_us = 0
         self._drift_us = self._wall_minus_monotonic()
+        self._date_header = ""
+        self._date_us: int | None = None
 
     @property
     def offset_us(self) -> int:
@@ -64,11 +67,12 @@ class ExchangeClock:
         `date - now` to `date + window - (now - elapsed)`. Only an offset outside that is corrected, to its nearer end.
         A header that cannot be read says nothing.
         """
-        try:
-            date_us = round(parsedate_to_datetime(date_header).timestamp()) * 1_000_000
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return
         with self._lock:
+            if date_header != self._date_header:  # it changes once a second, orders come faster
+                self._date_header, self._date_us = date_header, _parse_date(date_header)
+            date_us = self._date_us
+            if date_us is None:
+                return
             now_us = self._now_us()
             least = date_us - now_us
             most = date_us + DATE_WINDOW_US - (now_us - max(elapsed_us, 0))
@@ -89,3 +93,12 @@ class ExchangeClock:
 
     def _wall_minus_monotonic(self) -> int:
         return self._now_us() - int(self._monotonic() * 1_000_000)
+
+
+def _parse_date(text: str) -> int | None:
+    """An HTTP date as microseconds of UTC; None where it is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * 1_000_000
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -136,10 +136,13 @@ def error_of(value: Any) -> ErrorBody:
 
 
 def _code(value: Any) -> str:
-    """A code is a word of its own; anything else (null, a number, a sentence of control characters) is none."""
-    if not isinstance(value, str) or not value.strip() or len(value) > MAX_CODE or not value.isprintable():
+    """A code is a word. Null is none, and neither is a number: gateways in between answer `{"code":403}`."""
+    if not isinstance(value, str) or len(value) > MAX_CODE or _WORD.search(value) is None or not value.isprintable():
         return ""
     return value
+
+
+_WORD = re.compile(r"[A-Za-z]", re.ASCII)
 
 
 def _text(value: Any) -> str:

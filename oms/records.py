@@ -50,8 +50,8 @@ class BreakRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     Kinds, a closed list: duplicate (a second order under one id), parked (evidence conflicts), lost (an acknowledged
     order the exchange no longer shows), amended (fields differ from the intent), fills (trades do not add up to the
-    order's fill_count), late (turned up after its absence was concluded), unknown_ours (an order with an id of our
-    making that this ledger does not know), unreadable (a listing held an order that could not be read).
+    order's fill_count), late (turned up after its absence was concluded), unreadable (a listing held an order that could
+    not be read), no_effect (a cancel that left its order as it was).
     """
 
     kind: str

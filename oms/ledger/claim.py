@@ -66,7 +66,6 @@ class Desk:
         self._scope = scope
         self._at_once = at_once
         self._ahead: deque[Entry] = deque()
-        self._is_exhausted = False  # the last read-ahead found less than it asked for
 
     def turn(
         self,
@@ -96,10 +95,16 @@ class Desk:
             is_halted = True
         return Turn(tuple(claimed), tuple(appended.entries.values()), is_halted)
 
+    def has_claimable(self) -> bool:
+        """Whether anything in scope is queued that only time, tokens or the exchange keep from being claimed."""
+        with self._ledger.read() as connection:
+            if connection.execute(_CLAIMABLE_CANCEL).scalar():
+                return True
+            return self._scope.creates and bool(self._batches(connection))
+
     def refresh(self) -> None:
         """Forget what was read ahead: somebody else may have moved it (a withdrawal, a resolution)."""
         self._ahead.clear()
-        self._is_exhausted = False
 
     def _claims(self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]) -> list[Fact]:
         facts, taken = self._cancels(connection, want, now, admit)
@@ -218,6 +223,10 @@ _IS_RECORDED = text("SELECT count(*) FROM batches WHERE key = :key AND state = '
 _NEXT_BATCH = text(
     f"SELECT min(batch_key) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued'"  # noqa: S608
     " AND kind = 'create' AND batch_key > :last"
+)
+_CLAIMABLE_CANCEL = text(
+    f"SELECT count(*) FROM commands JOIN orders ON orders.key = commands.order_key WHERE {_UNFINISHED_C}"  # noqa: S608
+    " AND commands.state = 'queued' AND commands.kind = 'cancel' AND orders.status <> 'pending'"
 )
 _QUEUED = ENTRY_SELECT.where(
     text(_UNFINISHED_C), text("commands.state = 'queued'"), _c.not_before_us <= bindparam("now_us")

@@ -59,14 +59,26 @@ def status_from_counts(count_e2: int, fill_e2: int, remaining_e2: int) -> OrderS
 
 
 def second_order_id(order: Order, event: e.Event) -> str | None:
-    """The other order_id, when the event shows a second order under this order's client_order_id."""
-    if order.order_id is None:
-        return None
+    """The other order_id, when the event shows a second order under this order's client_order_id, not yet noted."""
     if isinstance(event, e.Acknowledged):
-        return event.order_id if event.order_id != order.order_id else None
-    if isinstance(event, e.Found | e.Observed):
-        return event.order.order_id if event.order.order_id != order.order_id else None
-    return None
+        other = event.order_id
+    elif isinstance(event, e.Found | e.Observed):
+        other = event.order.order_id
+    else:
+        return None
+    if order.order_id is None or other == order.order_id or is_noted(order, other):
+        return None
+    return other
+
+
+def is_noted(order: Order, other_order_id: str) -> bool:
+    """Whether a second order_id under this order's id is on record already: said once, not at every read (P6)."""
+    return order.detail is not None and other_order_id in order.detail
+
+
+def _noted(order: Order, other_order_id: str) -> Order:
+    before = f"{order.detail}; " if order.detail else ""
+    return replace(order, detail=f"{before}a second order under this id: {other_order_id}")
 
 
 # -- commands -----------------------------------------------------------------------------------------------------
@@ -229,6 +241,8 @@ def _order_shown(order: Order, event: e.Event) -> Order:
             return _merged(order, event.order, event.as_of_ms)
         case e.Filled():
             return _filled(order, event)
+        case e.DuplicateSeen():
+            return order if is_noted(order, event.order_id) else _noted(order, event.order_id)
         case _:
             return order
 
@@ -254,8 +268,9 @@ def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, *, late: bool = False
         fact_ts_ms=max(order.fact_ts_ms, seen.updated_ts_ms or 0),
         created_ts_ms=order.created_ts_ms if order.created_ts_ms is not None else seen.created_ts_ms,
         late=order.late or late,
-        reason=None,
-        detail=None,
+        # What ended it before it was found is no longer true; what is noted about a known order stays.
+        reason=None if order.order_id is None else order.reason,
+        detail=None if order.order_id is None else order.detail,
     )
 
 

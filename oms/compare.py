@@ -1,0 +1,316 @@
+"""The ledger's view against the exchange's: which facts follow, and what does not fit. PURE.
+
+Nothing here asks anybody anything: a `View` says what was read and how far it can be trusted, the answers are events
+and breaks. The rules of proof are design section 5: found by exact client_order_id; absent only by a scan that is
+fenced (its data are younger than the last attempt plus the in-flight horizon), complete, witnessed, and made with a
+key that sees no less than the sender's. No error, timer or restart is evidence (P4).
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from oms.lifecycle import events as e
+from oms.lifecycle import replay
+from oms.lifecycle.states import Command, CommandState, Order, OrderStatus, Reason, Resend
+from oms.records import BreakRecord
+from oms.units import format_count, format_dollars
+
+# A list may compare whole seconds: a witness from the edge of the span is not demanded.
+_EDGE_MS = 2_000
+# An order under a caller's own id must not be older than its record; clocks may differ by this much.
+_CLOCK_SLACK_MS = 5_000
+# So many cancels in a row that changed nothing: then a person should look.
+MAX_CANCEL_ATTEMPTS = 5
+# At most so many attempts of one create.
+MAX_CREATE_ATTEMPTS = 50
+
+
+class Known(Protocol):
+    """What compare has to know of one command and its order; the ledger's entries are such."""
+
+    @property
+    def order_key(self) -> int: ...
+    @property
+    def client_order_id(self) -> str: ...
+    @property
+    def ticker(self) -> str: ...
+    @property
+    def side(self) -> str: ...
+    @property
+    def price_e6(self) -> int: ...
+    @property
+    def own_id(self) -> bool: ...
+    @property
+    def recorded_at_us(self) -> int: ...
+    @property
+    def expires_at_us(self) -> int | None: ...
+    @property
+    def command(self) -> Command: ...
+    @property
+    def order(self) -> Order: ...
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one scan of the account's orders showed, and how far it can be trusted."""
+
+    as_of_ms: int  # user_data_timestamp, read before the scan began (exchange clock)
+    min_ts_ms: int | None  # the scan goes back to here; None: to the beginning
+    is_complete: bool  # every page of every list that can hold such an order was read to its end
+    order_ids: Collection[str]  # all that were seen
+    client_order_ids: Collection[str]  # all that were seen
+    unreadable: int = 0  # items that could not be read: any of them might be the one looked for
+    sees_all: bool = True  # the key is the sender's, or was shown to belong to the same user
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user wants done about orders whose absence is proven."""
+
+    horizon_ms: int
+    resend: Resend
+    now_us: int
+    cancel_asked: Collection[int] = field(default=frozenset())  # order_keys
+
+
+# -- identity -----------------------------------------------------------------------------------------------------
+
+
+def recognize(known: Known, seen: e.Snapshot, as_of_ms: int, source: str) -> e.Event | None:
+    """The fact that a read of an order under our client_order_id is, or None when it tells nothing new.
+
+    A derived id is proof by itself; a caller's own id counts only together with its fields and its age.
+    """
+    if known.order.order_id is not None:
+        return _seen_again(known, seen, as_of_ms, source)
+    differs = foreign_fields(known, seen) if known.own_id else ""
+    if differs:
+        if known.command.state is CommandState.PARKED or not _may_park(known.command.state):
+            return None
+        return e.FoundForeign(source=source, as_of_ms=as_of_ms, order=seen, differs=differs)
+    return e.Found(source=source, as_of_ms=as_of_ms, order=seen)
+
+
+def _may_park(state: CommandState) -> bool:
+    return state not in (CommandState.REFUSED, CommandState.WITHDRAWN, CommandState.ACCEPTED)
+
+
+def _seen_again(known: Known, seen: e.Snapshot, as_of_ms: int, source: str) -> e.Event | None:
+    event = e.Observed(source=source, as_of_ms=as_of_ms, order=seen)
+    if replay.second_order_id(known.order, event) is not None:
+        return event
+    return event if replay.observe(known.order, event) != known.order else None
+
+
+def foreign_fields(known: Known, seen: e.Snapshot) -> str:
+    """Which fields of the order show that it cannot be the one we recorded under a caller's own id; "" if none."""
+    differs = list(differing_fields(known, seen))
+    recorded_ms = known.recorded_at_us // 1000
+    if seen.created_ts_ms is not None and seen.created_ts_ms < recorded_ms - _CLOCK_SLACK_MS:
+        differs.append("created_time")
+    return ", ".join(differs)
+
+
+def differing_fields(known: Known, seen: e.Snapshot) -> Iterable[str]:
+    """The wire fields in which an order at the exchange is not what we asked for."""
+    if seen.ticker != known.ticker:
+        yield "ticker"
+    if seen.side != known.side:
+        yield "side"
+    if seen.price_e6 != known.price_e6:
+        yield "price"
+    if seen.initial_count_e2 != known.order.count_e2:
+        yield "count"
+
+
+# -- absence ------------------------------------------------------------------------------------------------------
+
+
+def missing_witnesses(witnesses: Mapping[str, int], view: View) -> list[str]:
+    """Orders we know the exchange took within the scan's span and that it does not show.
+
+    With any of them missing, the scan is no observation: an empty listing, a wrong shard, a narrower key.
+    """
+    return [
+        order_id
+        for order_id, created_ms in witnesses.items()
+        if order_id not in view.order_ids
+        and created_ms <= view.as_of_ms
+        and (view.min_ts_ms is None or created_ms >= view.min_ts_ms + _EDGE_MS)
+    ]
+
+
+def fence_ms(command: Command, horizon_ms: int) -> int:
+    """The exchange time that a read's data must have reached to tell that no attempt of the command landed."""
+    assert command.last_signed_ms is not None
+    return command.last_signed_ms + horizon_ms
+
+
+def proves_absence(known: Known, view: View, missing: Collection[str], horizon_ms: int) -> bool:
+    """Whether the scan proves that no attempt of this create is at the exchange, nor can still arrive."""
+    command = known.command
+    assert command.first_signed_ms is not None
+    covers = view.min_ts_ms is None or view.min_ts_ms <= command.first_signed_ms - horizon_ms
+    return (
+        view.is_complete
+        and not view.unreadable
+        and not missing
+        and view.sees_all
+        and covers
+        and view.as_of_ms >= fence_ms(command, horizon_ms)
+        and known.client_order_id not in view.client_order_ids
+    )
+
+
+def conclude_absence(known: Known, view: View, witnesses: int, policy: Policy) -> list[e.Event]:
+    """The events of a create whose absence is proven: it ends, or it goes back to the queue under the same id."""
+    reason = _no_resend(known, policy)
+    proven = e.AbsenceProven(
+        as_of_ms=view.as_of_ms,
+        fence_ms=fence_ms(known.command, policy.horizon_ms),
+        orders_seen=len(view.order_ids),
+        witnesses=witnesses,
+        final=reason is not None,
+        reason=reason if reason is not None else Reason.PROVEN_ABSENT,
+    )
+    return [proven] if reason is not None else [proven, e.Requeued()]
+
+
+def _no_resend(known: Known, policy: Policy) -> Reason | None:
+    """Why an absent create is not sent again; None when it is."""
+    if known.command.id_taken:
+        return Reason.ID_CONSUMED
+    if known.order_key in policy.cancel_asked:
+        return Reason.CANCEL_REQUESTED
+    if known.expires_at_us is not None and known.expires_at_us <= policy.now_us:
+        return Reason.EXPIRED
+    if policy.resend is Resend.NEVER or known.command.attempts >= MAX_CREATE_ATTEMPTS:
+        return Reason.PROVEN_ABSENT
+    return None
+
+
+# -- cancels ------------------------------------------------------------------------------------------------------
+
+
+def settle_cancel(known: Known, seen: e.Snapshot | None, as_of_ms: int, horizon_ms: int) -> list[e.Event]:
+    """What a read of the order tells of a cancel in doubt; nothing while it cannot tell."""
+    if known.order.status in (OrderStatus.EXECUTED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.UNSENT):
+        return [e.Moot(detail=f"the order is {known.order.status}")]
+    if seen is None or seen.order_id != known.order.order_id:
+        return []  # a 404 says nothing
+    if seen.status == "canceled":
+        return [e.EffectSeen(source="order", as_of_ms=as_of_ms, order=seen)]
+    if seen.status == "executed":
+        shown = e.Observed(source="order", as_of_ms=as_of_ms, order=seen)
+        return [shown, e.Moot(detail="the order was executed first")]
+    if as_of_ms < fence_ms(known.command, horizon_ms):
+        return []  # reads lag: it may show the order as it was before the cancel
+    unchanged = e.EffectAbsent(as_of_ms=as_of_ms, fence_ms=fence_ms(known.command, horizon_ms))
+    if known.command.attempts >= MAX_CANCEL_ATTEMPTS:
+        return [unchanged]
+    return [unchanged, e.Requeued()]
+
+
+# -- breaks -------------------------------------------------------------------------------------------------------
+
+
+def order_breaks(known: Known, seen: e.Snapshot) -> list[BreakRecord]:
+    """What does not fit between an order we know and a read of it."""
+    found: list[BreakRecord] = []
+    if known.order.order_id is not None and seen.order_id != known.order.order_id:
+        return [
+            _break(
+                "duplicate",
+                known,
+                f"one order, {known.order.order_id}",
+                f"a second one, {seen.order_id}",
+                f"cancel {seen.order_id} at the exchange; sending is halted until a person has looked",
+            )
+        ]
+    differs = list(differing_fields(known, seen))
+    if differs and seen.status == "resting":
+        found.append(
+            _break(
+                "amended",
+                known,
+                f"{format_count(known.order.count_e2)} at {format_dollars(known.price_e6)}",
+                f"{format_count(seen.initial_count_e2)} at {format_dollars(seen.price_e6)}",
+                "somebody amended it elsewhere; nothing to do if that was meant",
+            )
+        )
+    return found
+
+
+def parked_break(known: Known) -> BreakRecord:
+    return _break(
+        "parked",
+        known,
+        "our order under this id",
+        known.command.detail or "conflicting evidence",
+        f"look at the order, then `oms resolve {known.client_order_id} --order-id ID` or `--absent`",
+    )
+
+
+def late_break(known: Known) -> BreakRecord:
+    return _break(
+        "late",
+        known,
+        f"not at the exchange ({known.command.reason})",
+        f"order {known.order.order_id}, {known.order.status}",
+        f"it is live after all: `oms cancel {known.client_order_id}` if it is not wanted any more",
+    )
+
+
+def lost_break(known: Known) -> BreakRecord:
+    return _break(
+        "lost",
+        known,
+        f"order {known.order.order_id}, {known.order.status}",
+        "the exchange does not show it",
+        "ask Kalshi; it is not placed again",
+    )
+
+
+def fills_break(known: Known) -> BreakRecord:
+    return _break(
+        "fills",
+        known,
+        f"fill_count {format_count(known.order.fill_count_e2)}",
+        f"trades of {format_count(known.order.traded_count_e2)}",
+        "run `oms reconcile` again in a minute; fills are read with a delay",
+    )
+
+
+def no_effect_break(known: Known) -> BreakRecord:
+    return _break(
+        "no_effect",
+        known,
+        "canceled",
+        f"still {known.order.status} after {known.command.attempts} cancels",
+        f"run `oms cancel {known.client_order_id}` again, or cancel it on the website",
+    )
+
+
+def unreadable_break(client_order_id: str, order_id: str, why: str) -> BreakRecord:
+    return BreakRecord(
+        kind="unreadable",
+        client_order_id=client_order_id or None,
+        order_id=order_id or None,
+        ticker=None,
+        expected="an order that can be read",
+        seen=why,
+        suggestion="no absence is concluded while this lasts; upgrade oms if Kalshi has changed its format",
+    )
+
+
+def _break(kind: str, known: Known, expected: str, seen: str, suggestion: str) -> BreakRecord:
+    return BreakRecord(
+        kind=kind,
+        client_order_id=known.client_order_id,
+        order_id=known.order.order_id,
+        ticker=known.ticker,
+        expected=expected,
+        seen=seen,
+        suggestion=suggestion,
+    )

@@ -1,0 +1,301 @@
+"""Passes over the exchange: recognize what is there, prove what is not, bring what lives up to date (design 5).
+
+Each pass is gather, compare, append; a pass that could not read everything raises ReadFailed after having recorded
+what it did see, and concludes nothing from what it did not. Whoever calls it holds the writer lock and an epoch (P5).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from oms import compare
+from oms.compare import Policy
+from oms.errors import LedgerForeign
+from oms.intake import ids
+from oms.ledger import queries
+from oms.ledger.ledger import Ledger
+from oms.ledger.rows import Entry
+from oms.lifecycle import events as e
+from oms.lifecycle.events import Snapshot
+from oms.lifecycle.states import CommandKind, CommandState, Resend
+from oms.reconciler import apply
+from oms.reconciler.gather import Scan
+from oms.records import BreakRecord
+from oms.venue.account import Fill
+from oms.venue.door import Venue
+
+FILLS_READ = "fills_read"  # watermark: fills were read up to then (exchange time)
+# Up to so many orders are looked up one by one before a listing is cheaper.
+_SINGLE_READS = 20
+
+
+@dataclass(slots=True)
+class Findings:
+    """What passes have learned so far; counts are of orders and commands."""
+
+    found: int = 0
+    absent: int = 0
+    requeued: int = 0
+    late: int = 0
+    updated: int = 0
+    fills: int = 0
+    external: int = 0
+    resolved: int = 0
+    preplaced: int = 0  # queued orders that turned out to be at the exchange already
+    unknown_ours_at_ms: int | None = None  # creation of the newest order with an id of our making we do not know
+    breaks: dict[tuple[str, str | None, str | None], BreakRecord] = field(default_factory=dict)
+
+    def report(self, breaks: Iterable[BreakRecord]) -> None:
+        for record in breaks:
+            self.breaks[(record.kind, record.client_order_id, record.order_id)] = record
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How passes decide."""
+
+    horizon_ms: int
+    resend: Resend
+    now_us: Callable[[], int]
+    key_print: str | None = None  # of the key in use now
+
+
+class Reconciler:
+    """The passes over one ledger and one account."""
+
+    def __init__(self, ledger: Ledger, venue: Venue, settings: Settings) -> None:
+        self.ledger = ledger
+        self.venue = venue
+        self.settings = settings
+        self.findings = Findings()
+
+    # -- orders ---------------------------------------------------------------------------------------------------
+
+    def read_account(self) -> Scan:
+        """Read the account's orders since the last complete reading (all of them, the first time).
+
+        Every order under an id of this ledger is recognized, whatever state it has here: a queued one is not sent
+        again, a concluded one that turned up is `late`. Raises ReadFailed.
+        """
+        since = queries.watermark(self.ledger)
+        scan = self._scan(None if since is None else since - self.settings.horizon_ms)
+        apply.note_account_read(self.ledger, scan.as_of_ms, self.settings.now_us())
+        return scan
+
+    def resolve(self) -> int:
+        """One scan for everything in doubt: found, proven absent, or left in doubt. How many remain (parked too).
+
+        Raises ReadFailed: then nothing was concluded from what the scan did not show.
+        """
+        before = queries.doubts(self.ledger)
+        creates = [x for x in before if x.command.kind is CommandKind.CREATE]
+        if creates:
+            signed = [x.command.first_signed_ms for x in creates if x.command.first_signed_ms is not None]
+            recorded = [x.recorded_at_us // 1000 for x in creates if x.command.first_signed_ms is None]
+            scan = self._scan(min(signed + recorded) - 2 * self.settings.horizon_ms)
+            self._conclude_absences(scan)
+        self._settle_cancels()
+        left = queries.doubts(self.ledger)
+        self.findings.resolved += max(0, len(before) - len(left))
+        self.findings.report(compare.parked_break(x) for x in left if x.command.state is CommandState.PARKED)
+        return len(left)
+
+    def _scan(self, min_ts_ms: int | None) -> Scan:
+        scan = Scan(self.venue, min_ts_ms)
+        for source, orders in scan.chunks():
+            self._recognize(source, orders, scan.as_of_ms)
+        self._check_user(scan)
+        for item in scan.unreadable:
+            self.findings.report([compare.unreadable_break(item.client_order_id, item.order_id, item.reason)])
+        return scan
+
+    def _recognize(self, source: str, orders: list[Snapshot], as_of_ms: int) -> None:
+        known = queries.creates_of(self.ledger, [o.client_order_id for o in orders if o.client_order_id])
+        conclusions: list[tuple[Entry, e.Event]] = []
+        for order in orders:
+            entry = known.get(order.client_order_id)
+            if entry is None:
+                self._note_stranger(order)
+                continue
+            self.findings.report(compare.order_breaks(entry, order))
+            event = compare.recognize(entry, order, as_of_ms, source)
+            if event is not None:
+                conclusions.append((entry, event))
+        after = apply.apply(self.ledger, conclusions, self.settings.now_us())
+        for entry, event in conclusions:
+            self._count(entry, after[entry.command_key], event)
+
+    def _count(self, before: Entry, after: Entry, event: e.Event) -> None:
+        if isinstance(event, e.Found):
+            self.findings.found += before.command.state is not CommandState.QUEUED
+            self.findings.preplaced += before.command.state is CommandState.QUEUED
+            if after.order.late and not before.order.late:
+                self.findings.late += 1
+                self.findings.report([compare.late_break(after)])
+        elif isinstance(event, e.Observed):
+            self.findings.updated += 1
+
+    def _note_stranger(self, order: Snapshot) -> None:
+        self.findings.external += 1
+        if ids.is_ours(order.client_order_id):
+            newest = self.findings.unknown_ours_at_ms or 0
+            self.findings.unknown_ours_at_ms = max(newest, order.created_ts_ms or 0)
+
+    def _check_user(self, scan: Scan) -> None:
+        """The key's user must be the ledger's: another account's silence proves nothing about this one."""
+        if not scan.user_ids:
+            return
+        known = self.ledger.identity().user_id
+        if known is None and len(scan.user_ids) == 1:
+            apply.note_user(self.ledger, next(iter(scan.user_ids)))
+        elif known is not None and known not in scan.user_ids:
+            raise LedgerForeign(
+                f"the API key belongs to user {sorted(scan.user_ids)[0]}, the ledger to user {known}; nothing was sent",
+                hint="use a key of the account this ledger was made with, or another ledger.url",
+            )
+
+    # -- absence --------------------------------------------------------------------------------------------------
+
+    def _conclude_absences(self, scan: Scan) -> None:
+        view = scan.view()
+        witnesses = self._witnesses(scan)
+        missing = compare.missing_witnesses(witnesses, view)
+        doubtful = [
+            x
+            for x in queries.doubts(self.ledger)
+            if x.command.kind is CommandKind.CREATE and x.command.state is CommandState.IN_DOUBT
+        ]
+        policy = self._policy(doubtful)
+        conclusions: list[tuple[Entry, e.Event]] = []
+        for entry in doubtful:
+            if not compare.proves_absence(entry, view, missing, self.settings.horizon_ms):
+                continue
+            if not self._same_key(entry) and not (witnesses or self._same_user(scan)):
+                continue  # nothing shows that this key sees what the sender's key placed
+            events = compare.conclude_absence(entry, view, len(witnesses), policy)
+            conclusions += [(entry, event) for event in events]
+            self.findings.absent += 1
+            self.findings.requeued += len(events) > 1
+        apply.apply(self.ledger, conclusions, self.settings.now_us())
+
+    def _witnesses(self, scan: Scan) -> dict[str, int]:
+        return queries.witnesses(self.ledger, scan.min_ts_ms or 0, scan.as_of_ms)
+
+    def _policy(self, doubtful: list[Entry]) -> Policy:
+        return Policy(
+            horizon_ms=self.settings.horizon_ms,
+            resend=self.settings.resend,
+            now_us=self.settings.now_us(),
+            cancel_asked=queries.cancels_asked(self.ledger, (x.order_key for x in doubtful)),
+        )
+
+    def _same_key(self, entry: Entry) -> bool:
+        epoch = entry.command.epoch
+        return epoch is not None and queries.key_print_of_epoch(self.ledger, epoch) == self.settings.key_print
+
+    def _same_user(self, scan: Scan) -> bool:
+        return self.ledger.identity().user_id in scan.user_ids
+
+    # -- cancels --------------------------------------------------------------------------------------------------
+
+    def _settle_cancels(self) -> None:
+        cancels = [
+            x
+            for x in queries.doubts(self.ledger)
+            if x.command.kind is CommandKind.CANCEL and x.command.state is CommandState.IN_DOUBT
+        ]
+        for entry in cancels:
+            as_of_ms = self.venue.exchange.user_data_timestamp_ms()
+            order_id = entry.order.order_id
+            seen = self.venue.account.get_order(order_id) if order_id is not None else None
+            events = compare.settle_cancel(entry, seen, as_of_ms, self.settings.horizon_ms)
+            after = apply.apply(self.ledger, [(entry, event) for event in events], self.settings.now_us())
+            settled = after.get(entry.command_key)
+            if settled is not None and settled.command.state is CommandState.ABSENT:
+                self.findings.report([compare.no_effect_break(settled)])
+
+    # -- what lives -----------------------------------------------------------------------------------------------
+
+    def update_live(self, seen: Scan) -> None:
+        """Bring every order that rests as far as we know, and that the scan did not show, up to date."""
+        unseen = [x for x in queries.resting(self.ledger) if x.order.order_id not in seen.order_ids]
+        if len(unseen) > _SINGLE_READS:
+            still = self._list_resting()
+            unseen = [x for x in unseen if x.order.order_id not in still]
+        for entry in unseen:
+            self._look_up(entry)
+
+    def _list_resting(self) -> set[str]:
+        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
+        orders = list(self.venue.account.list_orders(status="resting"))
+        for start in range(0, len(orders), 500):
+            self._recognize("orders", orders[start : start + 500], as_of_ms)
+        return {order.order_id for order in orders}
+
+    def _look_up(self, entry: Entry) -> None:
+        assert entry.order.order_id is not None
+        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
+        order = self.venue.account.get_order(entry.order.order_id)
+        if order is not None:
+            self._recognize("order", [order], as_of_ms)
+            return
+        created_ms = entry.order.created_ts_ms or 0
+        if as_of_ms < created_ms + self.settings.horizon_ms:
+            return  # reads lag: it may not be shown yet
+        old = self.venue.account.historical_orders(ticker=entry.ticker, min_ts=max(0, created_ms // 1000 - 60))
+        match = [o for o in old if o.order_id == entry.order.order_id]
+        if match:
+            self._recognize("historical", match, as_of_ms)
+        else:
+            self.findings.report([compare.lost_break(entry)])
+
+    def read_fills(self, since_ms: int | None = None) -> None:
+        """Record every trade of our orders since the last reading, each trade_id once. Raises ReadFailed."""
+        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
+        start_ms = since_ms if since_ms is not None else queries.watermark(self.ledger, FILLS_READ)
+        min_ts = None if start_ms is None else max(0, (start_ms - self.settings.horizon_ms) // 1000)
+        cutoff = self.venue.exchange.historical_cutoff()
+        self._record_fills(self.venue.account.fills(min_ts=min_ts))
+        if min_ts is None or cutoff.trades_created_ms > min_ts * 1000:
+            self._record_fills(self.venue.account.historical_fills(min_ts=min_ts))
+        apply.note_watermark(self.ledger, FILLS_READ, as_of_ms, self.settings.now_us())
+
+    def _record_fills(self, listing: Iterable[Fill]) -> None:
+        chunk: list[Fill] = []
+        for fill in listing:
+            chunk.append(fill)
+            if len(chunk) >= 500:
+                self._record_fill_chunk(chunk)
+                chunk = []
+        self._record_fill_chunk(chunk)
+
+    def _record_fill_chunk(self, fills: list[Fill]) -> None:
+        trades = {f.trade_id: f for f in fills}
+        known = queries.known_trades(self.ledger, list(trades))
+        orders = queries.creates_by_order_id(self.ledger, {f.order_id for f in trades.values()})
+        conclusions: list[tuple[Entry, e.Event]] = [
+            (orders[f.order_id], _filled(f))
+            for f in trades.values()
+            if f.trade_id not in known and f.order_id in orders
+        ]
+        after = apply.apply(self.ledger, conclusions, self.settings.now_us())
+        self.findings.fills += len(conclusions)
+        self.findings.report(
+            compare.fills_break(x) for x in after.values() if x.order.traded_count_e2 > x.order.count_e2
+        )
+
+    def read_money(self) -> None:
+        """Store balance and positions as last seen. Raises ReadFailed."""
+        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
+        apply.store_positions(self.ledger, list(self.venue.account.positions()), as_of_ms)
+        apply.store_balance(self.ledger, self.venue.account.balance(), as_of_ms)
+
+
+def _filled(fill: Fill) -> e.Filled:
+    return e.Filled(
+        trade_id=fill.trade_id,
+        count_e2=fill.count_e2,
+        price_e6=fill.price_e6,
+        fee_e6=fill.fee_e6,
+        is_taker=fill.is_taker,
+        ts_ms=fill.ts_ms,
+    )

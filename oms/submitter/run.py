@@ -1,0 +1,210 @@
+"""The loop that joins turns and senders until nothing this run may send is queued or on the wire.
+
+One thread writes the ledger: this one. It waits for answers, records them together with the next claims in one
+commit, and hands the claims over. Everything is bounded: outstanding requests, waiting for a closed exchange, waiting
+for answers after a stop.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty
+
+from oms.errors import ReadFailed
+from oms.interrupt import Interrupt
+from oms.ledger.claim import Desk
+from oms.ledger.rows import Entry
+from oms.lifecycle.states import CommandKind
+from oms.records import Stop
+from oms.submitter.senders import Job, Senders
+from oms.submitter.turn import Answer, Turns
+from oms.venue.door import Venue
+
+# One command ahead of each sender keeps the pipeline full while a commit is under way (measured: without it a slow
+# disk costs a third of the throughput); more would only grow old.
+_AHEAD = 1
+# A batched request is kept small: when its answer is lost, all its orders are in doubt at once.
+LARGEST_BATCH = 20
+# How long to wait for an answer before looking at the queue again.
+_LOOK_S = 0.05
+_ASK_STATUS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendSettings:
+    """How a run sends."""
+
+    concurrency: int
+    batch_size: int | None  # None: what the account's write bucket allows
+    wait_s: float  # for an exchange that is paused or out of reach
+    timeout_s: float  # of one request
+
+
+class Run:
+    """One draining of the queue; may be drained again after doubts were resolved."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        venue: Venue,
+        settings: SendSettings,
+        interrupt: Interrupt,
+        progress: Callable[[int, int], None] = lambda done, doubtful: None,
+    ) -> None:
+        self.turns = Turns(desk, venue.limiter, venue.clock)
+        self._desk = desk
+        self._venue = venue
+        self._settings = settings
+        self._interrupt = interrupt
+        self._progress = progress
+        self._senders = Senders(venue, settings.concurrency)
+        self._outstanding = 0
+        self._asked_status_at = 0.0
+        self.is_halted = False
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why sending ended before the queue was empty."""
+        return self.turns.signs.stop
+
+    def drain(self) -> None:
+        """Send until nothing in scope can be sent, or sending stops. Raises LedgerFailed, EpochLost, LedgerReplaced.
+
+        When it raises, claims that no sender had begun are not sent any more.
+        """
+        self._desk.refresh()
+        self._interrupt.on_request(self._senders.wake)
+        try:
+            answers: list[Answer] = []
+            while self._step(answers):
+                answers = self._collect()
+            self._finish()
+        except BaseException:
+            self._senders.take_back()
+            raise
+        finally:
+            self._interrupt.on_request(None)
+
+    def close(self) -> None:
+        """End the sender threads."""
+        self._senders.stop(self._settings.timeout_s)
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def _step(self, answers: list[Answer]) -> bool:
+        """One turn; False when there is nothing more to wait for."""
+        want = 0 if self._is_ending() else self._room()
+        turn = self.turns.turn(answers, want)
+        self._outstanding += len(turn.claimed) - len(answers)
+        self._senders.hand(self._jobs(turn.claimed))
+        self.is_halted = turn.is_halted
+        if answers:
+            signs = self.turns.signs
+            self._progress(signs.answered, 0)
+        if self._outstanding or turn.claimed:
+            return not self._is_ending()
+        if self._is_ending() or not self._desk.has_claimable():
+            return False
+        return self._await_exchange()
+
+    def _is_ending(self) -> bool:
+        if self._interrupt.is_requested and self.turns.signs.stop is None:
+            self.turns.signs.stop = Stop(
+                code="interrupted",
+                message="interrupted; what was not sent stays queued",
+                hint="`oms submit` goes on where this run stopped",
+                exit_code=self._interrupt.exit_code,
+            )
+        if self.is_halted and self.turns.signs.stop is None:
+            self.turns.signs.stop = Stop(
+                code="halted",
+                message="sending is halted; what was not sent stays queued",
+                hint="look at `oms status` and `oms reconcile` before sending goes on",
+                exit_code=6,
+            )
+        return self.turns.signs.stop is not None
+
+    def _room(self) -> int:
+        """How many more commands may be claimed now."""
+        requests = self._settings.concurrency * (1 + _AHEAD)
+        return max(0, requests * self._batch_size() - self._outstanding)
+
+    def _batch_size(self) -> int:
+        configured = self._settings.batch_size
+        if configured is not None:
+            return min(configured, self._venue.limiter.largest_batch)
+        return min(self._venue.limiter.largest_batch, LARGEST_BATCH)
+
+    def _jobs(self, claimed: tuple[Entry, ...]) -> list[Job]:
+        """Group creates into requests where there are more of them than senders; everything else goes alone."""
+        jobs: list[Job] = []
+        creates: list[Entry] = []
+        for entry in claimed:
+            if entry.command.kind is CommandKind.CREATE and entry.command_key not in self.turns.singly:
+                creates.append(entry)
+            else:
+                jobs.append((entry,))
+        size = min(self._batch_size(), -(-len(creates) // self._settings.concurrency))
+        if self._settings.batch_size is not None:
+            size = self._batch_size()
+        size = max(1, size)
+        jobs += [tuple(creates[i : i + size]) for i in range(0, len(creates), size)]
+        return jobs
+
+    def _collect(self) -> list[Answer]:
+        """The answers that are there, waiting a moment for the first."""
+        answers: list[Answer] = []
+        try:
+            answers += self._senders.answers.get(timeout=_LOOK_S)
+            while True:
+                answers += self._senders.answers.get_nowait()
+        except Empty:
+            return answers
+
+    def _finish(self) -> None:
+        """After a stop: what no sender has begun goes back, what is under way is waited for, all of it recorded."""
+        deadline = time.monotonic() + self._settings.timeout_s + 2
+        answers = self._senders.take_back()
+        while self._outstanding and time.monotonic() < deadline:
+            answers += self._collect()
+            if answers:
+                self.turns.turn(answers, 0)
+                self._outstanding -= len(answers)
+                answers = []
+        # What still has no answer stays on the wire in the ledger; the next start calls it in doubt.
+
+    def _await_exchange(self) -> bool:
+        """Queued commands that cannot be claimed now: wait for tokens, backoff or the exchange; False to give up."""
+        signs = self.turns.signs
+        now_us = self._venue.clock.now_us()
+        if signs.trouble_since_us is not None and now_us - signs.trouble_since_us > self._settings.wait_s * 1_000_000:
+            signs.stop = _gave_up(signs.is_paused, self._settings.wait_s)
+            return False
+        if signs.is_paused and time.monotonic() - self._asked_status_at >= _ASK_STATUS_S:
+            self._asked_status_at = time.monotonic()
+            self._ask_status()
+        return True
+
+    def _ask_status(self) -> None:
+        try:
+            status = self._venue.exchange.status()
+        except ReadFailed:
+            return  # no observation: keep waiting
+        if status.exchange_active and status.trading_active:
+            self.turns.resume()
+
+
+def _gave_up(is_paused: bool, wait_s: float) -> Stop:
+    if is_paused:
+        return Stop(
+            code="paused",
+            message=f"the exchange has paused trading for over {wait_s:g} s; the rest stays queued",
+            hint="run `oms submit` when it trades again",
+            exit_code=6,
+        )
+    return Stop(
+        code="unreachable",
+        message=f"the exchange was out of reach for over {wait_s:g} s; the rest stays queued",
+        hint="check the network and `oms doctor`, then run `oms submit`",
+        exit_code=6,
+    )

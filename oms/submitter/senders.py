@@ -1,0 +1,100 @@
+"""Threads that carry claimed commands to the exchange: one request at a time each, once, as claimed.
+
+A sender decides nothing: it sends what was committed, turns whatever happens into an event, and hands it back. A bug
+in here becomes an unknown outcome, never a lost answer (P4).
+"""
+
+import threading
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+from oms.ledger.rows import Entry
+from oms.lifecycle import events as e
+from oms.lifecycle.states import CommandKind
+from oms.submitter.turn import Answer
+from oms.venue.door import Venue
+from oms.venue.orders import OrderRequest
+from oms.venue.transport import Channel
+
+Job = tuple[Entry, ...]  # one request: one command, or several creates
+
+
+class Senders:
+    """N sender threads over one venue."""
+
+    def __init__(self, venue: Venue, count: int) -> None:
+        self.count = count
+        self.answers: SimpleQueue[list[Answer]] = SimpleQueue()
+        self._venue = venue
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._carry, name=f"oms-sender-{n}", daemon=True) for n in range(count)
+        ]
+        self._is_started = False
+
+    def hand(self, jobs: Sequence[Job]) -> None:
+        """Give claimed commands to the senders; they are sent in this order as senders become free."""
+        if not self._is_started:
+            self._is_started = True
+            for thread in self._threads:
+                thread.start()
+        for job in jobs:
+            self._jobs.put(job)
+
+    def take_back(self) -> list[Answer]:
+        """What no sender has begun: this process knows that no byte of it left."""
+        answers: list[Answer] = []
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return answers
+            if job is not None:
+                answers += [
+                    (entry, e.NotProcessed(attempt=entry.command.attempts, why="stopped", detail="not handed over"))
+                    for entry in job
+                ]
+
+    def wake(self) -> None:
+        """Make a waiting reader of `answers` look up; safe in a signal handler."""
+        self.answers.put([])
+
+    def stop(self, wait_s: float) -> None:
+        """End the threads as they become free, waiting at most so long for all of them."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        if self._is_started:
+            for thread in self._threads:
+                thread.join(wait_s)
+
+    def _carry(self) -> None:
+        channel = self._venue.channel()
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                channel.close()
+                return
+            try:
+                answers = self._send(channel, job)
+            except BaseException as exc:  # a bug of ours: the request may have left
+                detail = f"internal error: {type(exc).__name__}"
+                answers = [
+                    (entry, e.AttemptUnknown(attempt=entry.command.attempts, why="internal", detail=detail))
+                    for entry in job
+                ]
+            self.answers.put(answers)
+
+    def _send(self, channel: Channel, job: Job) -> list[Answer]:
+        first = job[0]
+        signed_ms = first.command.last_signed_ms
+        assert signed_ms is not None
+        if first.command.kind is CommandKind.CANCEL:
+            assert first.order.order_id is not None
+            event = self._venue.orders.cancel(
+                channel, first.order.order_id, first.ticker, first.subaccount, first.command.attempts, signed_ms
+            )
+            return [(first, event)]
+        requests = [OrderRequest(entry.body, entry.client_order_id, entry.command.attempts) for entry in job]
+        if len(requests) == 1:
+            return [(first, self._venue.orders.create(channel, requests[0], signed_ms))]
+        return list(zip(job, self._venue.orders.create_batch(channel, requests, signed_ms), strict=True))

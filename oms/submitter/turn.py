@@ -1,0 +1,148 @@
+"""One turn without threads: the answers are recorded, the signs in them are read, the next commands are claimed.
+
+Promises kept: P1 (what is returned was committed first), P4 (an unknown answer is recorded as such, whatever else
+goes wrong), and that one closed door does not reject a whole batch: sending stops, the rest stays queued.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from oms.ledger.claim import Desk, Now
+from oms.ledger.claim import Turn as Claimed
+from oms.ledger.rows import Entry
+from oms.lifecycle import events as e
+from oms.lifecycle.states import CommandKind
+from oms.records import Stop
+from oms.venue.clock import ExchangeClock
+from oms.venue.limiter import Limiter
+
+Answer = tuple[Entry, e.Event]
+
+# So many refusals with one code in a row mean that the door is closed, not that each order is wrong (design 4).
+REFUSALS_IN_A_ROW = 10
+# Pauses between attempts while the exchange cannot be reached: doubled up to the last.
+FIRST_BACKOFF_US = 100_000
+LAST_BACKOFF_US = 5_000_000
+
+
+@dataclass(slots=True)
+class Signs:
+    """What the answers so far say about going on."""
+
+    stop: Stop | None = None
+    is_paused: bool = False  # the exchange said so; its status has to be asked before the next claim
+    hold_until_us: int = 0  # our clock: claim nothing before
+    trouble_since_us: int | None = None  # first of an unbroken row of not sent / paused answers
+    backoff_us: int = 0
+    unauthorized: int = 0  # in a row
+    refusal_code: str = ""
+    refusals: int = 0  # in a row with that code
+    rejected: int = 0
+    answered: int = 0
+
+
+class Turns:
+    """The deciding half of the submitter."""
+
+    def __init__(self, desk: Desk, limiter: Limiter, clock: ExchangeClock) -> None:
+        self._desk = desk
+        self._limiter = limiter
+        self._clock = clock
+        self.signs = Signs()
+        self.singly: set[int] = set()  # command keys whose batched request was refused as a whole
+
+    def turn(self, answers: Sequence[Answer], want: int) -> Claimed:
+        """Record the answers, read their signs, claim up to `want`; durable on return (see Desk.turn for errors)."""
+        now_us = self._clock.now_us()
+        noted = [(entry, self._note(entry, event, now_us)) for entry, event in answers]
+        if self._clock.jumped():
+            want = 0  # like a restart: the next turn claims with a timestamp of the clock as it is now
+        if self.signs.stop is not None or self.signs.is_paused or now_us < self.signs.hold_until_us:
+            want = 0
+        now = Now(at_us=now_us, signed_ms=self._clock.now_ms())
+        return self._desk.turn(noted, want, now, lambda entry: self._admit(entry, now_us))
+
+    def resume(self) -> None:
+        """The exchange says that it trades: claim again."""
+        self.signs.is_paused = False
+
+    def _admit(self, entry: Entry, now_us: int) -> bool:
+        if entry.command.kind is CommandKind.CANCEL:
+            return self._limiter.take_cancel(now_us) == 0
+        return self._limiter.take_create(now_us) == 0
+
+    def _note(self, entry: Entry, event: e.Event, now_us: int) -> e.Event:
+        """Read what an answer says about going on; the event, with its backoff filled in."""
+        signs = self.signs
+        signs.answered += 1
+        match event:
+            case e.NotProcessed():
+                return self._not_processed(entry, event, now_us)
+            case e.AttemptRefused():
+                self._refused(event)
+            case e.Acknowledged() | e.CancelAcknowledged() | e.IdTaken():
+                signs.refusals = 0
+        if not isinstance(event, e.AttemptUnknown):
+            signs.unauthorized, signs.backoff_us, signs.trouble_since_us = 0, 0, None
+        return event
+
+    def _not_processed(self, entry: Entry, event: e.NotProcessed, now_us: int) -> e.Event:
+        signs = self.signs
+        match event.why:
+            case "rate_limited":
+                self._limiter.drain_write(now_us)
+                return event
+            case "unauthorized":
+                signs.unauthorized += 1
+                if signs.unauthorized >= 2:
+                    signs.stop = signs.stop or _credentials(event.detail)
+                return event
+            case "batch_refused":
+                self.singly.add(entry.command_key)
+                return event
+            case "paused":
+                signs.is_paused = True
+                signs.trouble_since_us = signs.trouble_since_us or now_us
+                return event
+            case "not_sent":
+                signs.trouble_since_us = signs.trouble_since_us or now_us
+                signs.backoff_us = min(LAST_BACKOFF_US, max(FIRST_BACKOFF_US, signs.backoff_us * 2))
+                signs.hold_until_us = now_us + signs.backoff_us
+                return msgspec.structs.replace(event, not_before_us=signs.hold_until_us)
+            case _:
+                return event
+
+    def _refused(self, event: e.AttemptRefused) -> None:
+        signs = self.signs
+        signs.rejected += 1
+        signs.refusals = signs.refusals + 1 if event.code == signs.refusal_code else 1
+        signs.refusal_code = event.code
+        if event.http_status in (403, 410):
+            signs.stop = signs.stop or _closed_door(event)
+        elif signs.refusals >= REFUSALS_IN_A_ROW:
+            signs.stop = signs.stop or Stop(
+                code="refusals",
+                message=f"{signs.refusals} orders in a row were refused with {event.code}; the rest stays queued",
+                hint="mend the cause, then `oms submit` goes on; `oms withdraw --batch NAME` gives the rest up",
+                exit_code=5,
+            )
+
+
+def _credentials(detail: str) -> Stop:
+    return Stop(
+        code="credentials",
+        message=f"the exchange refused the API key twice ({detail or 'HTTP 401'}); everything else stays queued",
+        hint="check the key id, the key file and the environment with `oms doctor`, then run `oms submit`",
+        exit_code=4,
+    )
+
+
+def _closed_door(event: e.AttemptRefused) -> Stop:
+    text = f"the exchange answered {event.http_status} {event.code}: {event.message or 'no reason given'}"
+    if event.http_status == 403:
+        hint = "check what the API key is allowed to do (scopes, subaccount, region), then run `oms submit`"
+        return Stop(code="credentials", message=f"{text}; the rest stays queued", hint=hint, exit_code=4)
+    hint = "this way of placing orders is closed: upgrade oms, then run `oms submit`"
+    return Stop(code="refusals", message=f"{text}; the rest stays queued", hint=hint, exit_code=5)

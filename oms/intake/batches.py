@@ -130,8 +130,8 @@ def _used_twice(intent: Intent, line: int | None, seen: dict[int, int | None]) -
 def intents(rows: Iterable[Row], key: bytes, expected: Survey | None = None) -> Iterator[Intent]:
     """The intents of a batch in order, each with its client_order_id: the second pass over the same rows.
 
-    Raises InputError at a bad row and, with `expected`, at the end if the rows are not those that were surveyed (the
-    file was changed in between): what was yielded until then must not be used.
+    Raises InputError at a bad row and, with `expected`, where the rows are not those that were surveyed (the file was
+    changed in between): at the latest in place of the last row, so whoever has them all has the right ones.
     """
     digest = _content_hash()
     number = 0
@@ -139,14 +139,21 @@ def intents(rows: Iterable[Row], key: bytes, expected: Survey | None = None) -> 
         intent = row if isinstance(row, tuple) else validate(row, line)
         if isinstance(intent, tuple):
             raise _refusal(intent, len(intent))
+        text = ids.normalized(intent)
         if expected is not None:
-            digest.update(ids.normalized(intent).encode() + b"\n")
-        yield ids.assign(intent, key, number)
-    if expected is not None and (number != expected.count or digest.digest() != expected.content_digest):
-        raise InputError(
-            "the input changed while it was read; nothing of it was recorded and nothing was sent",
-            hint="submit it again when nobody is writing to it",
-        )
+            digest.update(text.encode() + b"\n")
+            if number >= expected.count and (number, digest.digest()) != (expected.count, expected.content_digest):
+                raise _changed()
+        yield ids.assign(intent, key, number, text)
+    if expected is not None and number < expected.count:
+        raise _changed()
+
+
+def _changed() -> InputError:
+    return InputError(
+        "the input changed while it was read; nothing of it was recorded and nothing was sent",
+        hint="submit it again when nobody is writing to it",
+    )
 
 
 def from_flags(fields: Mapping[str, object], key: bytes, now_us: int | None = None) -> Intent:

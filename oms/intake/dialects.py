@@ -53,10 +53,8 @@ KEYS = (
 )
 
 _KEY_SET = frozenset(KEYS)
-T = TypeVar("T")
-
-
 _Fault: TypeAlias = tuple[str, str]  # field, reason
+T = TypeVar("T")
 
 
 def validate(
@@ -93,12 +91,14 @@ def validate(
         get("self_trade_prevention_type"),
         get("post_only"),
         get("reduce_only"),
-        get("expiration_time"),
         get("subaccount"),
-        get("submit_before"),
     )
+    expiration_time = _read(faults, "expiration_time", fields.read_expiration_time, get("expiration_time"), None)
+    submit_before_us = _read(faults, "submit_before", fields.read_submit_before, get("submit_before"), None)
     own_id = _read(faults, "client_order_id", fields.read_client_order_id, get("client_order_id"), None)
     tag = _read(faults, "tag", fields.read_tag, get("tag"), None)
+    if terms is not None and expiration_time is not None and terms.time_in_force is not _GTC:
+        faults.append(("expiration_time", f"cannot go with {terms.time_in_force}: it needs {_GTC}"))
     if faults or ticker is None or count_e2 is None or leg is None or terms is None:
         return tuple(Problem(line, field, reason) for field, reason in faults)
     intent = Intent(
@@ -111,13 +111,13 @@ def validate(
         terms.self_trade_prevention_type,
         terms.post_only,
         terms.reduce_only,
-        terms.expiration_time,
+        expiration_time,
         terms.subaccount,
         leg.action,
         leg.outcome,
         own_id is not None,
         tag,
-        terms.submit_before_us,
+        submit_before_us,
     )
     return intent if now_us is None else past_times(intent, line, now_us) or intent
 
@@ -189,9 +189,14 @@ _SIDES: Mapping[str, Outcome | Side] = {
     "bid": Side.BID,
     "ask": Side.ASK,
 }
-_ACTIONS = {word.value: word for word in Action}
-_TIMES_IN_FORCE = {word.value: word for word in TimeInForce}
-_PREVENTIONS = {word.value: word for word in SelfTradePrevention}
+_GTC, _TAKER = TimeInForce.GOOD_TILL_CANCELED, SelfTradePrevention.TAKER_AT_CROSS
+_read_side = fields.words(_SIDES)
+_read_action = fields.words({word.value: word for word in Action})
+_read_time_in_force = fields.words({word.value: word for word in TimeInForce})
+_read_prevention = fields.words({word.value: word for word in SelfTradePrevention})
+_PRICE_READERS = {
+    key: fields.read_cents if key in ("yes_price", "no_price") else fields.read_dollars for key in PRICE_KEYS
+}
 _ENTERED_AS = {Side.BID: Action.BUY, Side.ASK: Action.SELL}
 _BOOK_SIDE = {
     (Action.BUY, Outcome.YES): Side.BID,
@@ -218,8 +223,8 @@ def _leg(action: Raw, side: Raw, *prices: Raw) -> _Leg:
     """Side of the YES book and YES price of what a row says, `prices` in the order of PRICE_KEYS. Raises _Faulty."""
     faults: list[_Fault] = []
     key, price_e6 = _price(prices, faults)
-    acted = _read(faults, "action", fields.words(_ACTIONS), action, None)
-    named = _read(faults, "side", fields.words(_SIDES), side, None)
+    acted = _read(faults, "action", _read_action, action, None)
+    named = _read(faults, "side", _read_side, side, None)
     if side is None or side == "":
         faults.append(("side", "is missing"))
     if isinstance(named, Side):
@@ -246,8 +251,7 @@ def _price(prices: tuple[Raw, ...], faults: list[_Fault]) -> tuple[str, int]:
         return "", 0
     for key, _ in given[1:]:
         faults.append((key, f"is given beside {given[0][0]}: give exactly one price"))
-    read = {"yes_price": fields.read_cents, "no_price": fields.read_cents}
-    readings = [_read(faults, key, read.get(key, fields.read_dollars), value, 0) for key, value in given]
+    readings = [_read(faults, key, _PRICE_READERS[key], value, 0) for key, value in given]
     return given[0][0], readings[0]
 
 
@@ -256,9 +260,7 @@ class _Terms(NamedTuple):
     self_trade_prevention_type: SelfTradePrevention
     post_only: bool
     reduce_only: bool
-    expiration_time: int | None
     subaccount: int | None
-    submit_before_us: int | None
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -268,24 +270,19 @@ def _terms(
     prevention: Raw,
     post_only: Raw,
     reduce_only: Raw,
-    expiration_time: Raw,
     subaccount: Raw,
-    submit_before: Raw,
 ) -> _Terms:
-    """All that may be left out. Raises _Faulty."""
+    """What may be left out and is the same for most rows. Raises _Faulty."""
     faults: list[_Fault] = []
     _read(faults, "type", fields.read_type, kind, None)
-    gtc, taker = TimeInForce.GOOD_TILL_CANCELED, SelfTradePrevention.TAKER_AT_CROSS
-    tif = _read(faults, "time_in_force", fields.words(_TIMES_IN_FORCE), time_in_force, gtc)
+    tif = _read(faults, "time_in_force", _read_time_in_force, time_in_force, _GTC)
     tif_known = "time_in_force" not in (field for field, _ in faults)
     terms = _Terms(
         tif,
-        _read(faults, "self_trade_prevention_type", fields.words(_PREVENTIONS), prevention, taker),
+        _read(faults, "self_trade_prevention_type", _read_prevention, prevention, _TAKER),
         _read(faults, "post_only", fields.read_boolean, post_only, False),
         _read(faults, "reduce_only", fields.read_boolean, reduce_only, False),
-        _read(faults, "expiration_time", fields.read_expiration_time, expiration_time, None),
         _read(faults, "subaccount", fields.read_subaccount, subaccount, None),
-        _read(faults, "submit_before", fields.read_time_us, submit_before, None),
     )
     if tif_known:
         faults += _conflicts(terms)
@@ -296,12 +293,10 @@ def _terms(
 
 def _conflicts(terms: _Terms) -> list[_Fault]:
     """What the exchange would refuse of one time_in_force, by Kalshi's spec."""
-    tif, gtc = terms.time_in_force, TimeInForce.GOOD_TILL_CANCELED
+    tif = terms.time_in_force
     faults = []
-    if terms.post_only and tif is not gtc:
+    if terms.post_only and tif is not _GTC:
         faults.append(("post_only", f"cannot go with {tif}: an order that must rest cannot end at once"))
     if terms.reduce_only and tif is not TimeInForce.IMMEDIATE_OR_CANCEL:
         faults.append(("reduce_only", f"cannot go with {tif}: the exchange takes it with immediate_or_cancel only"))
-    if terms.expiration_time is not None and tif is not gtc:
-        faults.append(("expiration_time", f"cannot go with {tif}: it needs good_till_canceled"))
     return faults

@@ -17,7 +17,6 @@ __all__ = [
     "PLAIN_TYPES",
     "Number",
     "Raw",
-    "is_client_order_id",
     "plain",
     "read_boolean",
     "read_cents",
@@ -26,9 +25,9 @@ __all__ = [
     "read_dollars",
     "read_expiration_time",
     "read_subaccount",
+    "read_submit_before",
     "read_tag",
     "read_ticker",
-    "read_time_us",
     "read_type",
     "words",
 ]
@@ -60,11 +59,6 @@ class Odd(NamedTuple):
 
 Raw: TypeAlias = str | bool | Odd | None
 PLAIN_TYPES = frozenset({str, Number, bool, type(None)})
-
-
-def is_client_order_id(text: str) -> bool:
-    """Whether the exchange takes this as a client_order_id: 1 to 64 of A-Z a-z 0-9 _ -."""
-    return _CLIENT_ORDER_ID.fullmatch(text) is not None
 
 
 def plain(value: object) -> Raw:
@@ -175,7 +169,7 @@ def read_subaccount(value: Raw) -> int:
     return int(text)
 
 
-def read_time_us(value: Raw) -> int:
+def _time_us(value: Raw) -> int:
     """Unix seconds or RFC 3339, as microseconds of UTC."""
     text = _numeral(value)
     if _DIGITS.fullmatch(text) is None:
@@ -189,13 +183,17 @@ def read_time_us(value: Raw) -> int:
     return int(text) * 1_000_000
 
 
-def read_expiration_time(value: Raw) -> int:
-    seconds, rest = divmod(read_time_us(value), 1_000_000)
+def read_expiration_time(value: Raw) -> int | None:
+    seconds, rest = divmod(_time_us(value), 1_000_000)
     if rest:
         raise ValueError(f"{shown(_numeral(value))} has a fraction of a second: the exchange takes whole seconds")
     if seconds <= 0:
         raise ValueError(f"{shown(_numeral(value))} is not after 1970")
     return seconds
+
+
+def read_submit_before(value: Raw) -> int | None:
+    return _time_us(value)
 
 
 def read_client_order_id(value: Raw) -> str | None:

@@ -132,12 +132,15 @@ def _frame(key: bytes) -> tuple[str, int]:
     return f"{high[:8]}-{high[8:]}-8{digest >> 12 & 0xFFF:03x}", _VARIANT | (digest & 0xFFF) << 50
 
 
-def assign(intent: Intent, key: bytes, row: int) -> Intent:
-    """The intent with its client_order_id: the caller's own if there is one, else derived from key, row and content."""
+def assign(intent: Intent, key: bytes, row: int, text: str | None = None) -> Intent:
+    """The intent with its client_order_id: the caller's own if there is one, else derived from key, row and content.
+
+    `text` is the normalized row, where the caller has it already.
+    """
     if intent.own_id:
         return intent
     return Intent(
-        derive(key, row, normalized(intent)),
+        derive(key, row, normalized(intent) if text is None else text),
         intent.ticker,
         intent.side,
         intent.price_e6,

@@ -216,6 +216,7 @@ BAD = [
     json('[\n{"a":1,\n"b":}]', "at line 3, column 5", 2),
     json("[" * 100_000, "too deeply", 1),
     json("5", "neither a list of orders", 1),
+    json('{"ticker":', "is not JSON", 1),
     json(b"[\n\n\xc3\x28]", "not UTF-8", 3),
     json("[]".encode("utf-16"), "UTF-16", 1),
     # CSV

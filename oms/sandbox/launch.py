@@ -109,3 +109,18 @@ def _wait_until_up(directory: Path, child: "subprocess.Popen[bytes]") -> Running
         child.wait()
     said = (directory / LOG_FILE).read_text(errors="replace").strip().splitlines()[-5:]
     raise NotStarted(f"the sandbox in {directory} did not start: {' / '.join(said)}")
+
+
+def main() -> int:
+    """`python -m oms.sandbox.launch DIR`: one JSON line about the sandbox of that directory, started if need be."""
+    try:
+        found = launch(Path(sys.argv[1]))
+    except NotStarted as exc:
+        print(exc, file=sys.stderr)  # noqa: T201
+        return 1
+    print(msgspec.json.encode(found).decode())  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

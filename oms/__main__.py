@@ -14,6 +14,8 @@ def main() -> None:
             raise
         _say_dependencies_missing()
         sys.exit(2)
+    except KeyboardInterrupt:  # Ctrl-C before the command line could take it over
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from oms.cli import terminal
 
 if TYPE_CHECKING:
-    from oms.cli.columns import View
+    from oms.cli.columns import Column, View
 
 TERMINAL_ROWS = 100
+MIN_TEXT_WIDTH = 20  # below it folded words cannot be read
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _CSV_SPECIAL = re.compile(r'[",\r\n]')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -205,10 +206,11 @@ def _is_nested(value: object) -> bool:
 def _tab_rows(view: "View", records: Iterable[object]) -> None:
     from oms.cli.columns import fields_of
 
-    write_text("\t".join(column.title for column in view.columns) + "\n")
+    columns = [column for column in view.columns if not column.narrow]
+    write_text("\t".join(column.title for column in columns) + "\n")
     for record in records:
         fields = fields_of(record)
-        write_text("\t".join(terminal.plain(column.text(fields)) for column in view.columns) + "\n")
+        write_text("\t".join(terminal.plain(column.text(fields)) for column in columns) + "\n")
 
 
 def _terminal_rows(view: "View", records: Iterable[object], cap: int | None) -> int:
@@ -229,14 +231,28 @@ def _draw(view: "View", records: list[object]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify: Any = "right" if column.number else "left"
-        table.add_column(column.title.upper(), no_wrap=column.whole, overflow="fold", justify=justify)
+        widest = _widest(column, records)
+        narrowest = widest if column.whole else min(MIN_TEXT_WIDTH, widest)
+        table.add_column(
+            column.title.upper(), no_wrap=column.whole, overflow="fold", justify=justify, min_width=narrowest
+        )
     for record in records:
         fields = fields_of(record)
         texts = [terminal.plain(column.text(fields)) for column in columns]
         # Text, never markup: a title such as "[red]" is a title.
         table.add_row(*(Text(text, style=STATUS_COLOURS.get(text.split(",")[0], "")) for text in texts))
     colour = terminal.wants_colour(sys.stdout)
-    console = Console(file=sys.stdout, highlight=False, no_color=not colour, force_terminal=colour or None)
-    # Ids stay whole: a terminal too narrow for them wraps the line itself.
-    needed = console.measure(table).minimum
-    console.print(table, width=max(console.width, needed), crop=False, soft_wrap=False)
+    console = Console(
+        file=sys.stdout, highlight=False, force_terminal=colour, color_system="standard" if colour else None
+    )
+    # Ids stay whole: where a terminal is too narrow for them, it wraps the line itself.
+    unlimited = console.options.update_width(100_000)
+    console.width = max(console.width, console.measure(table, options=unlimited).minimum)
+    console.print(table, crop=False)
+
+
+def _widest(column: "Column", records: list[object]) -> int:
+    from oms.cli.columns import fields_of
+
+    texts = (terminal.plain(column.text(fields_of(record))) for record in records)
+    return max(len(column.title), *map(len, texts))

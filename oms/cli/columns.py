@@ -21,13 +21,14 @@ class SettingRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, its text, and whether only the full width of a pipe has room for it."""
+    """One column: its title, its text, and where it is shown: `wide` on pipes alone, `narrow` on terminals alone."""
 
     title: str
     text: Callable[[Fields], str]
-    whole: bool = False  # an id or a number: never folded or cut
+    whole: bool = True  # never folded; free text may be
     wide: bool = False
     number: bool = False
+    narrow: bool = False  # says for a terminal what the wide columns say one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def _of(name: str) -> Callable[[Fields], str]:
     return lambda fields: cell(fields.get(name))
 
 
-def _field(title: str, name: str = "", *, whole: bool = False, wide: bool = False, number: bool = False) -> Column:
-    return Column(title, _of(name or title), whole=whole or number, wide=wide, number=number)
+def _field(title: str, name: str = "", *, whole: bool = True, wide: bool = False, number: bool = False) -> Column:
+    return Column(title, _of(name or title), whole, wide, number)
 
 
 def status_text(order: Fields) -> str:
@@ -96,25 +97,23 @@ def trade_text(order: Fields) -> str:
     )
 
 
-def _filled_text(order: Fields) -> str:
-    return f"{cell(order.get('fill_count'))}/{cell(order.get('count'))}"
-
-
 ORDERS = View(
     "orders",
     OrderRecord,
     (
         _field("row", number=True),
-        _field("client_order_id", whole=True),
+        _field("client_order_id"),
         _field("order_id", wide=True),
         _field("batch", wide=True),
         _field("ticker"),
-        _field("action"),
-        _field("outcome"),
-        _field("outcome_price", number=True),
-        Column("filled", _filled_text, whole=True, number=True),
+        _field("action", wide=True),
+        _field("outcome", wide=True),
+        _field("outcome_price", wide=True),
+        _field("count", wide=True),
+        Column("order", trade_text, narrow=True),
+        Column("filled", _of("fill_count"), number=True),
         Column("status", status_text),
-        Column("reason", why_text),
+        Column("reason", why_text, whole=False),
         _field("created_at", wide=True),
     ),
 )
@@ -122,14 +121,14 @@ ORDERS = View(
 BREAKS = View(
     "breaks",
     BreakRecord,
-    tuple(_field(name, whole=name.endswith("_id")) for name in BreakRecord.__struct_fields__),
+    tuple(_field(name, whole=name not in ("expected", "seen", "suggestion")) for name in BreakRecord.__struct_fields__),
 )
 
 BATCHES = View(
     "batches",
     BatchRecord,
     (
-        _field("batch", whole=True),
+        _field("batch"),
         _field("source"),
         _field("rows", number=True),
         _field("orders", "counts"),
@@ -143,14 +142,14 @@ MARKETS = View(
     "markets",
     MarketRecord,
     (
-        _field("ticker", whole=True),
+        _field("ticker"),
         _field("yes_bid", number=True),
         _field("yes_ask", number=True),
         _field("last_price", number=True),
         _field("volume", number=True),
         _field("status"),
         _field("close_time"),
-        _field("title"),
+        _field("title", whole=False),
     ),
 )
 
@@ -158,21 +157,21 @@ CHECKS = View(
     "checks",
     CheckRecord,
     (
-        Column("result", lambda check: {True: "ok", False: "WRONG", None: "unknown"}[check["ok"]], whole=True),
-        _field("check", "name", whole=True),
-        _field("seen"),
-        _field("fix"),
+        Column("result", lambda check: {True: "ok", False: "WRONG", None: "unknown"}[check["ok"]]),
+        _field("check", "name"),
+        _field("seen", whole=False),
+        _field("fix", whole=False),
     ),
 )
 
 TIMELINE = View(
     "timeline",
     TimelineEntry,
-    (_field("at", whole=True), _field("command"), _field("event"), _field("text")),
+    (_field("at"), _field("command"), _field("event"), _field("text", whole=False)),
 )
 
 SETTINGS = View(
     "config",
     SettingRecord,
-    (_field("key", whole=True), _field("value"), _field("origin")),
+    (_field("key"), _field("value", whole=False), _field("origin")),
 )

@@ -124,8 +124,8 @@ def _new_bar() -> "Bar":
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     text = TextColumn("{task.description}", markup=False)
-    no_colour = not terminal.wants_colour(sys.stderr)
-    console = Console(stderr=True, no_color=no_colour, highlight=False)
+    colour = terminal.wants_colour(sys.stderr)
+    console = Console(stderr=True, color_system="standard" if colour else None, force_terminal=True, highlight=False)
     return Progress(
         text, BarColumn(bar_width=24), TimeElapsedColumn(), console=console, transient=True, auto_refresh=False
     )

@@ -9,7 +9,7 @@ from oms.cli.options import Command, Group
 
 # name: (module under oms.cli, object in it, the line that --help shows; a test holds it equal to the command's own).
 COMMANDS = {
-    "submit": ("submit", "submit", "Record orders, then send them: each reaches the exchange at most once."),
+    "submit": ("submit", "submit", "Record orders, then send each of them once."),
     "reconcile": ("reconcile", "reconcile", "Resolve what is in doubt and compare ledger and exchange."),
     "cancel": ("cancel", "cancel", "Cancel orders at the exchange."),
     "withdraw": ("cancel", "withdraw", "Withdraw orders that were never sent."),
@@ -23,7 +23,7 @@ COMMANDS = {
     "db": ("database", "db", "Back up, restore or check the ledger."),
     "sandbox": ("sandbox", "sandbox", "Run a private exchange on this machine."),
     "doctor": ("doctor", "doctor", "Check what oms needs; each finding comes with its fix."),
-    "help": ("topics", "topics", "Explain a command or a topic: exit-codes, environment, order-states, input, output."),
+    "help": ("topics", "topics", "Explain a command or a topic such as exit-codes."),
 }
 
 

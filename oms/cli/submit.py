@@ -62,7 +62,7 @@ def _row_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command(cls=Command, short_help="Record orders, then send them: each reaches the exchange at most once.")
+@click.command(cls=Command, short_help="Record orders, then send each of them once.")
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--batch", metavar="NAME", help="Name of the batch: the same name and rows are the same orders.")
 @click.option(
@@ -86,7 +86,7 @@ def submit(
     retry: str | None,
     **flags: Any,
 ) -> int:
-    """Record orders, then send them: each reaches the exchange at most once.
+    """Record orders, then send each of them once.
 
     FILE is .csv, .jsonl or .json; - reads JSON lines from standard input; flags say one order. Without any of them,
     send what is pending from earlier runs. Running the same file again places nothing twice.

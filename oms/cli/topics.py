@@ -89,12 +89,12 @@ TOPICS = {
 }
 
 
-@click.command("help", cls=Command, short_help=f"Explain a command or a topic: {', '.join(TOPICS)}.")
+@click.command("help", cls=Command, short_help="Explain a command or a topic such as exit-codes.")
 @click.argument("words", metavar="[TOPIC]", nargs=-1)
 @click.pass_context
 @pass_invocation
 def topics(invocation: Invocation, context: click.Context, words: tuple[str, ...]) -> None:
-    """Explain a command or a topic."""
+    """Explain a command or a topic such as exit-codes."""
     root = context.find_root()
     if not words:
         names = "".join(f"    oms help {topic}\n" for topic in TOPICS)

@@ -18,7 +18,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from oms.venue.hosts import Host
 
-__all__ = ["Flight", "SendRefused", "connection_pool"]
+__all__ = ["DEADLINE_PASSED", "NOT_RESOLVED", "Flight", "SendRefused", "connection_pool"]
+
+DEADLINE_PASSED = "the deadline passed"
+NOT_RESOLVED = "the name was not resolved in time"
 
 
 class SendRefused(Exception):
@@ -45,7 +48,7 @@ class Flight:
         """Seconds until the deadline; TimeoutError when there are none."""
         left = self.deadline - self.monotonic()
         if left <= 0:
-            raise TimeoutError("deadline passed")
+            raise TimeoutError(DEADLINE_PASSED)
         return left
 
     def touch(self) -> None:
@@ -198,7 +201,7 @@ def _resolve(name: str, port: int, timeout_s: float) -> list[tuple[Any, ...]]:
     asking.start()
     asking.join(timeout_s)
     if not found:
-        raise TimeoutError("the name was not resolved in time")
+        raise TimeoutError(NOT_RESOLVED)
     answer = found[0]
     if isinstance(answer, Exception):
         raise OSError("the name cannot be resolved")

@@ -25,7 +25,7 @@ from oms.venue.clock import ExchangeClock
 from oms.venue.hosts import Host, parse_base_url
 from oms.venue.keys import Key
 from oms.venue.signing import ACCESS_SIGNATURE, signed_headers
-from oms.venue.sockets import Flight, connection_pool
+from oms.venue.sockets import DEADLINE_PASSED, NOT_RESOLVED, Flight, connection_pool
 
 __all__ = ["Answer", "Channel", "ClaimTooOld", "Request", "Transport"]
 
@@ -128,6 +128,7 @@ class Channel:
         Raises NotSent (ClaimTooOld) when no byte was handed over, OutcomeUnknown otherwise. The claim's age is
         looked at again directly before the first byte, after name lookup, connection and handshake.
         """
+        assert self._transport.key is not None, "a write without a key"
         if self._flight.monotonic() - self._used_at > MAX_IDLE_S:
             self.close()
         return self._send(request, signed_ms, self._transport.timeout_s, MAX_WRITE_ANSWER, self._too_old(signed_ms))
@@ -150,36 +151,32 @@ class Channel:
     def _send(
         self, request: Request, signed_ms: int, timeout_s: float, max_bytes: int, guard: Callable[[], str]
     ) -> Answer:
+        began = self._flight.monotonic()
+        self._flight.begin(began + timeout_s, guard)
+        outcome = self._attempt(request, signed_ms, max_bytes, began)
+        self._used_at = self._flight.monotonic()
+        if isinstance(outcome, Answer):
+            return outcome
+        # Raised out here, where no frame and no chained exception of the library holds the signed request.
+        self.close()
+        raise self._failure(request, outcome)
+
+    def _attempt(self, request: Request, signed_ms: int, max_bytes: int, began: float) -> Answer | str:
+        """The answer, or why there is none."""
         path = self._transport.host.prefix + request.path
-        headers = {
-            "User-Agent": f"oms/{oms.__version__}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity" if request.method != "GET" else "gzip",
-        }
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-            headers["Content-Length"] = str(len(request.body))
+        headers = _headers(request)
         if self._transport.key is not None:
             headers |= signed_headers(self._transport.key_id, self._transport.key, signed_ms, request.method, path)
+        # Built by hand: preparing a request as requests does costs as much again as sending it.
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = self._root + path + ("?" + urlencode(request.query) if request.query else "")
         prepared.headers = requests.structures.CaseInsensitiveDict(headers)
         prepared.body = request.body
-
-        began = self._flight.monotonic()
-        self._flight.begin(began + timeout_s, guard)
         try:
-            answer: Answer | str = self._exchange(prepared, max_bytes, began)
+            return _scrubbed(self._exchange(prepared, max_bytes, began), headers)
         except Exception as exc:
-            answer = _describe(exc)
-        finally:
-            self._used_at = self._flight.monotonic()
-        if isinstance(answer, Answer):
-            return _scrubbed(answer, headers)
-        # Raised out here and not above: the library's exceptions hold the request, and with it the signature.
-        self.close()
-        raise self._failure(request, answer)
+            return _describe(exc)
 
     def _exchange(self, prepared: requests.PreparedRequest, max_bytes: int, began: float) -> Answer:
         raw = self._adapter.send(prepared, stream=True, timeout=None, verify=True).raw
@@ -202,6 +199,18 @@ class Channel:
         if self._flight.objection:
             return ClaimTooOld(f"not sent to {host}: {self._flight.objection}")
         return NotSent(f"not sent to {host}: {what}", hint="check the network connection")
+
+
+def _headers(request: Request) -> dict[str, str]:
+    headers = {
+        "User-Agent": f"oms/{oms.__version__}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip" if request.method == "GET" else "identity",
+    }
+    if request.body is not None:
+        headers["Content-Type"] = "application/json"
+        headers["Content-Length"] = str(len(request.body))
+    return headers
 
 
 class _Adapter(HTTPAdapter):
@@ -273,10 +282,12 @@ def _describe(exc: Exception) -> str:
     for _ in range(8):
         if seen is None:
             break
-        if isinstance(seen, TimeoutError) or "timed out" in str(seen).lower():
-            return "the deadline passed"
+        if isinstance(seen, TimeoutError):
+            return NOT_RESOLVED if str(seen) == NOT_RESOLVED else DEADLINE_PASSED
         if isinstance(seen, ssl.SSLCertVerificationError):
             return f"its certificate cannot be trusted ({seen.verify_message})"
+        if isinstance(seen, ssl.SSLError):
+            return f"TLS failed ({seen.reason or 'cut off'})"
         if isinstance(seen, OSError) and type(seen).__module__ == "builtins":
             return (seen.strerror or str(seen) or type(seen).__name__)[:200]
         parts.append(type(seen).__name__)

@@ -75,7 +75,7 @@ ROWS: list[tuple[int, bytes, str]] = [
     (201, body(fill_count="absent"), "attempt_unknown unreadable"),
     (201, body(fill_count="-1.00"), "attempt_unknown unreadable"),
     (201, body(fill_count="1.005"), "attempt_unknown unreadable"),
-    (201, body(remaining_count="１"), "attempt_unknown unreadable"),
+    (201, body(remaining_count="\uff11"), "attempt_unknown unreadable"),
     (201, body(remaining_count="1_0"), "attempt_unknown unreadable"),
     (201, body(remaining_count=True), "attempt_unknown unreadable"),
     (201, body().replace(b"77", b"NaN"), "attempt_unknown unreadable"),
@@ -118,7 +118,11 @@ ROWS: list[tuple[int, bytes, str]] = [
     (409, error("duplicate_order"), "attempt_unknown unknown_code"),
     # neither
     (409, error("order_already_exists"), "id_taken"),
-    (409, b'{"error":{"code":"order_already_exists","message":"order already exists","service":"exchange"}}', "id_taken"),
+    (
+        409,
+        b'{"error":{"code":"order_already_exists","message":"order already exists","service":"exchange"}}',
+        "id_taken",
+    ),
     (409, error("trading_is_paused"), "not_processed paused"),
     (409, error("exchange_is_paused"), "not_processed paused"),
     (401, error("header_timestamp_expired"), "not_processed unauthorized"),
@@ -404,11 +408,26 @@ scalars = st.one_of(
     st.text(max_size=12),
     st.sampled_from([OURS, ORDER, "id-1", "1.00", "0", "-1", "order_already_exists", "trading_is_paused", "not_found"]),
 )
-KEYS = st.sampled_from(
-    "orders error code message details msg order_id client_order_id fill_count remaining_count reduced_by ts_ms x".split()
+NAMES = (
+    "orders",
+    "error",
+    "code",
+    "message",
+    "details",
+    "msg",
+    "order_id",
+    "client_order_id",
+    "fill_count",
+    "remaining_count",
+    "reduced_by",
+    "ts_ms",
+    "x",
 )
+KEYS = st.sampled_from(NAMES)
 values = st.recursive(
-    scalars, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=7)), max_leaves=24
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=7)),
+    max_leaves=24,
 )
 bodies = st.one_of(st.binary(max_size=200), values.map(lambda value: json.dumps(value).encode()))
 statuses = st.one_of(

@@ -55,7 +55,14 @@ def test_more_answers_only_narrow_the_error() -> None:
 
 def test_headers_that_are_no_dates_say_nothing() -> None:
     clock = Clocks().clock()
-    for text in ("", "yesterday", "Mon, 99 Foo 2026 25:61:61 GMT", "\x00", "Fri, 31 Dec 99999999 00:00:00 GMT", "1" * 999):
+    for text in (
+        "",
+        "yesterday",
+        "Mon, 99 Foo 2026 25:61:61 GMT",
+        "\x00",
+        "Fri, 31 Dec 99999999 00:00:00 GMT",
+        "1" * 999,
+    ):
         clock.observe(text, 1000)
     assert clock.offset_us == 0
 

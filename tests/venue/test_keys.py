@@ -120,7 +120,9 @@ def test_a_key_of_someone_else_is_refused(tmp_path: Path, pem: bytes, monkeypatc
     assert "belongs to user" in refusal(path).message
 
 
-def test_keys_of_the_wrong_kind_are_named_and_never_shown(tmp_path: Path, private: rsa.RSAPrivateKey, pem: bytes) -> None:
+def test_keys_of_the_wrong_kind_are_named_and_never_shown(
+    tmp_path: Path, private: rsa.RSAPrivateKey, pem: bytes
+) -> None:
     public = private.public_key().public_bytes(Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     curve = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     small = rsa.generate_private_key(65537, 1024).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

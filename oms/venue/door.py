@@ -51,14 +51,15 @@ class Venue:
         *,
         now_us: Callable[[], int] = system_now_us,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
         tls: ssl.SSLContext | None = None,
     ) -> "Venue":
         """A venue that has not yet sent anything; `timeout_s` is the total deadline of one request.
 
-        `key` None allows public reads only. The clocks are injected for tests. Raises ConfigError on a bad URL.
+        `key` None allows public reads only. Clocks and sleep are injected for tests. Raises ConfigError on a bad URL.
         """
         clock = ExchangeClock(now_us, monotonic)
-        return cls(Transport(base_url, key_id, key, timeout_s, clock, tls), Limiter())
+        return cls(Transport(base_url, key_id, key, timeout_s, clock, tls), Limiter(), sleep)
 
     def channel(self) -> Channel:
         """The calling thread's own connection for writes and reads."""

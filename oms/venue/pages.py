@@ -90,7 +90,7 @@ class Listing(Generic[T]):
         self.pages += 1
         if not isinstance(page, dict) or self._field not in page:
             raise ReadFailed(f"a page of the exchange's {self._field} has no list of them")
-        items = page[self._field] or []
+        items = [] if page[self._field] is None else page[self._field]
         following = page.get("cursor") or ""
         if not isinstance(items, list) or not isinstance(following, str):
             raise ReadFailed(f"a page of the exchange's {self._field} is not what it should be")

@@ -61,7 +61,7 @@ class Reader:
         deadline = clock.monotonic() + self._transport.timeout_s
         pause_s = FIRST_PAUSE_S
         problem: Exception = ReadFailed(f"GET {request.path} was not tried")
-        for _ in range(MAX_TRIES):
+        for tries_left in reversed(range(MAX_TRIES)):
             self._await_tokens(endpoint, deadline)
             left_s = deadline - clock.monotonic()
             if left_s <= 0:
@@ -81,7 +81,7 @@ class Reader:
                     continue  # our clock was off, and its Date header has just corrected it
                 elif answer.status < 500 and answer.status != 408:
                     raise problem
-            if deadline - clock.monotonic() <= pause_s:
+            if not tries_left or deadline - clock.monotonic() <= pause_s:
                 break
             self._sleep(pause_s)
             pause_s *= 2

@@ -40,10 +40,11 @@ def key(key_file: Path) -> Key:
 
 @pytest.fixture
 def connect(key: Key) -> Iterator[Callable[..., Venue]]:
-    """A venue on a server of the test; its connection is closed at the end."""
+    """A venue on a server of the test, which does not sleep between tries; its connection is closed at the end."""
     made: list[Venue] = []
 
     def make(base_url: str, timeout_s: float = 5.0, **more: object) -> Venue:
+        more.setdefault("sleep", lambda seconds: None)
         venue = Venue.connect(base_url, KEY_ID, more.pop("key", key), timeout_s, **more)  # type: ignore[arg-type]
         made.append(venue)
         return venue

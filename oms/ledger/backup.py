@@ -120,19 +120,21 @@ def _copy(source: sqlite3.Connection, to: Path, path: Path) -> None:
     try:
         copy.execute("PRAGMA synchronous = EXTRA")
         source.backup(copy)
-        found = [str(row[0]) for row in copy.execute("PRAGMA quick_check(5)")]
-        if found == ["ok"]:
+        found = "; ".join(str(row[0]) for row in copy.execute("PRAGMA quick_check(5)"))
+        if found == "ok":
             copy.execute("PRAGMA journal_mode = DELETE")
             copy.execute("DELETE FROM watermarks WHERE name = ?", (ACCOUNT_READ,))
     except sqlite3.Error as exc:
-        raise LedgerError(f"{path} could not be copied to {to}: {exc}", hint="check the disk of both") from exc
+        if not exc.sqlite_errorname.startswith("SQLITE_CORRUPT"):
+            raise LedgerError(f"{path} could not be copied to {to}: {exc}", hint="check the disk of both") from exc
+        found = str(exc)
     finally:
         copy.close()
-    if found != ["ok"]:
-        raise LedgerDamaged(f"the copy of {path} does not pass SQLite's check: {'; '.join(found)}", hint=_DAMAGED)
-
-
-_DAMAGED = "run `oms db check`; restore an earlier backup with `oms db restore`"
+    if found != "ok":
+        raise LedgerDamaged(
+            f"a copy of {path} does not pass SQLite's check: {found}",
+            hint="run `oms db check`; `oms db restore` puts an earlier backup in its place",
+        )
 
 
 def _create(path: Path) -> None:

@@ -6,6 +6,7 @@ money_e6 (dollars x 10^6: a price times a count is exact), at_us (UTC microsecon
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 ONE_DOLLAR_E4 = 10_000
 MICROS = 1_000_000
@@ -74,7 +75,12 @@ def time_text(at_us: int) -> str:
 
 def http_date(at_us: int) -> str:
     """Write an instant as an HTTP Date header does (whole seconds, GMT)."""
-    at = _EPOCH + timedelta(seconds=at_us // MICROS)
+    return _http_second(at_us // MICROS)
+
+
+@lru_cache(maxsize=16)
+def _http_second(at_s: int) -> str:
+    at = _EPOCH + timedelta(seconds=at_s)
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
     months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
     return f"{day}, {at.day:02d} {months[at.month - 1]} {at.year:04d} {at:%H:%M:%S} GMT"

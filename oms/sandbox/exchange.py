@@ -153,7 +153,7 @@ class Exchange:
             response = operation.handle(call)
         except Refusal as refusal:
             return json_response(refusal.status, refusal.document)
-        if hidden_us:
+        if hidden_us and self.state.journal.is_changed:
             self.state.hidden.append(Moment(now_us, now_us + hidden_us))
         return response
 

@@ -19,7 +19,7 @@ _TABLES = {
         "key_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, public_pem TEXT NOT NULL, "
         "scopes TEXT NOT NULL, subaccount INTEGER"
     ),
-    "markets": "ticker TEXT PRIMARY KEY, document TEXT NOT NULL",
+    "markets": "n INTEGER PRIMARY KEY, ticker TEXT NOT NULL, document TEXT NOT NULL",
     "placed": (
         "seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, user_id TEXT NOT NULL, client_order_id TEXT NOT NULL, "
         "ticker TEXT NOT NULL, side TEXT NOT NULL, count_e2 INTEGER NOT NULL, price_e4 INTEGER NOT NULL, "
@@ -67,7 +67,7 @@ _TABLES = {
     ),
 }
 
-_WITHOUT_ROWID = {"meta", "keys", "markets", "versions"}
+_WITHOUT_ROWID = {"meta", "keys", "versions"}
 
 _ORDERS_VIEW = """
 CREATE VIEW orders AS

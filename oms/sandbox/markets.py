@@ -1,5 +1,6 @@
 """Markets of the sandbox: series, events, price grids, and the markets every new sandbox starts with."""
 
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -56,6 +57,7 @@ STRIKES = (10, 20, 30)
 class Market(msgspec.Struct):
     """One market. Statuses are the exchange's: active, inactive (paused), closed, finalized (settled)."""
 
+    number: int  # its place in the list
     ticker: str
     event_ticker: str
     series_ticker: str
@@ -102,6 +104,7 @@ def first_markets(now_us: int) -> list[Market]:
     """The markets of a new sandbox: every grid, three shards, and one each paused, closed and settled."""
     made = [
         Market(
+            number=number,
             ticker=f"{series}-{suffix}-T{strike}",
             event_ticker=f"{series}-{suffix}",
             series_ticker=series,
@@ -110,9 +113,7 @@ def first_markets(now_us: int) -> list[Market]:
             updated_us=now_us,
             close_us=now_us + 365 * DAY_US,
         )
-        for series in SERIES
-        for suffix in EVENT_SUFFIXES
-        for strike in STRIKES
+        for number, (series, suffix, strike) in enumerate(product(SERIES, EVENT_SUFFIXES, STRIKES))
     ]
     for market in made:
         if market.ticker == "SBXRATE-B-T10":

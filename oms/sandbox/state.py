@@ -114,7 +114,7 @@ class State:
         """Add a market, or keep its changed state."""
         self.markets[market.ticker] = market
         self.books.setdefault(market.ticker, Book())
-        self.journal.add("markets", (market.ticker, msgspec.json.encode(market).decode()))
+        self.journal.add("markets", (market.number, market.ticker, msgspec.json.encode(market).decode()))
 
     def add_key(self, key: Key) -> None:
         """Let a key sign for its user."""

@@ -14,6 +14,7 @@ from oms.sandbox.refusals import malformed, refuse, wrong_type
 _CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_:+=/-]{1,64}", re.ASCII)
 
 TIMES_IN_FORCE = ("good_till_canceled", "immediate_or_cancel", "fill_or_kill")
+LATEST_EXPIRY_S = 253_402_300_799  # the end of the year 9999: nothing later has a date
 SELF_TRADE_PREVENTION = ("taker_at_cross", "maker")
 
 CREATE_FIELDS = {
@@ -67,7 +68,7 @@ def typed(document: object, fields: Mapping[str, str], record: str) -> dict[str,
         if value is None:
             continue
         kind = _PYTHON_TYPES[wanted]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or abs(value) >= 2**63)):
             raise wrong_type(_json_name(value), record, field, wanted)
         given[field] = value
     return given
@@ -89,6 +90,14 @@ def subaccount_in(given: Mapping[str, Any]) -> int:
     if not 0 <= subaccount <= 63:
         raise refuse(400, "invalid_parameters", details="subaccount is 0 to 63")
     return int(subaccount)
+
+
+def expiry_in(given: Mapping[str, Any], field: str = "expiration_time") -> int | None:
+    """The expiry in Unix seconds, None when not given."""
+    expires: int | None = given.get(field)
+    if expires is not None and expires > LATEST_EXPIRY_S:
+        raise refuse(400, "invalid_parameters", details=f"{field} is not a time")
+    return expires
 
 
 def client_order_id_in(given: Mapping[str, Any]) -> str:
@@ -141,7 +150,7 @@ def read_ticket(document: object) -> Ticket:
         price_e4=_price_in(given),
         time_in_force=one_of(given, "time_in_force", TIMES_IN_FORCE),
         self_trade_prevention_type=one_of(given, "self_trade_prevention_type", SELF_TRADE_PREVENTION),
-        expiration_time=given.get("expiration_time"),
+        expiration_time=expiry_in(given),
         post_only=given.get("post_only", False),
         reduce_only=given.get("reduce_only", False),
         cancel_order_on_pause=given.get("cancel_order_on_pause", False),

@@ -42,6 +42,8 @@ from oms.lifecycle.states import (
 HEAD = "0001"
 # "OMSL" in ASCII: SQLite's header field that says whose file this is.
 APPLICATION_ID = 0x4F4D534C
+# The watermark that the account's orders were read up to then (exchange time); a copy of a ledger loses it.
+ACCOUNT_READ = "account_read"
 
 # STRICT refuses BIGINT, and a plain INTEGER is 32 bits on PostgreSQL.
 Big = BigInteger().with_variant(INTEGER(), "sqlite")

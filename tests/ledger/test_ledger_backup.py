@@ -15,16 +15,17 @@ from ledgers import NOW_US, acknowledged, claimed, entries, intent, opened, reco
 
 from oms.errors import InputError, LedgerBusy, LedgerDamaged, LedgerError, LedgerForeign, LedgerReplaced
 from oms.ledger import queries
-from oms.ledger.backup import backup, restore
+from oms.ledger.backup import backup
 from oms.ledger.check import check
 from oms.ledger.ledger import ACCOUNT_READ, Ledger, open_ledger
 from oms.ledger.lock import Locks
+from oms.ledger.restore import restore
 
 # Restores a copy, killed at the k-th time that a file is opened, linked, renamed, removed or synced.
 KILLER = """
 import os, signal, sys
 from pathlib import Path
-from oms.ledger import backup as b
+from oms.ledger import restore as b
 
 left = int(sys.argv[1])
 
@@ -56,6 +57,7 @@ def copy(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, copy: Path) -> None:
     monkeypatch.setattr("oms.ledger.backup.WAIT_S", 0.05)
+    monkeypatch.setattr("oms.ledger.restore.WAIT_S", 0.05)
     copy.parent.mkdir()
 
 
@@ -93,6 +95,14 @@ def test_a_copy_is_one_file_that_only_its_owner_can_read(path: Path, copy: Path)
         os.umask(before)
     assert [each.name for each in copy.parent.iterdir()] == [copy.name]
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+
+
+def test_paths_may_be_relative(path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    with closing(used(path)):
+        backup(path, Path("here.sqlite3"))
+    restore(Path("here.sqlite3"), Path(path.name), "sandbox", now_us=NOW_US)
+    assert content(path) == content(path.with_name("here.sqlite3"))
 
 
 def test_a_copy_never_overwrites(path: Path, copy: Path) -> None:

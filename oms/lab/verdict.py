@@ -43,6 +43,7 @@ SELECT ticker, subaccount, position_e2 FROM holdings h
 WHERE user_id = {_MINE} AND position_e2 <> 0 AND n = (
     SELECT MAX(n) FROM holdings l WHERE l.user_id = h.user_id AND l.ticker = h.ticker AND l.subaccount = h.subaccount)
 """  # noqa: S608
+_CREATES = "SELECT client_order_ids FROM wire WHERE operation IN ('CreateOrderV2', 'BatchCreateOrdersV2')"
 _AGREE = ("order_id", "status", "ticker", "side", "price_e6", "count_e2", "fill_count_e2", "remaining_count_e2")
 
 
@@ -119,3 +120,9 @@ def _positions(seen: Rows, held: Rows) -> Iterator[str]:
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key, 0) != theirs.get(key, 0):
             yield f"position: {key[0]} is {ours.get(key, 0)} in the ledger, {theirs.get(key, 0)} at the exchange"
+
+
+def arrived(exchange: Path) -> set[str]:
+    """The client_order_ids of all requests to create orders that have reached the exchange."""
+    requests = _read(exchange, _CREATES)
+    return {name for request in requests for name in request["client_order_ids"].split(",") if name}

@@ -3,19 +3,27 @@
 The only code that writes `events`, and the only code that moves `orders` and `commands` after they were recorded.
 All facts of one turn go out in three statements. Only the run that holds the newest epoch moves projections; another
 process may meanwhile have recorded a command (a cancel) on one of these orders, so the head of each order's chain is
-read again here, inside the transaction.
+read again here, inside the transaction, and a command that has moved since it was read is read again whole.
 """
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import insert, text
+from sqlalchemy import bindparam, insert, text
 from sqlalchemy.engine import Connection
 
 from oms.ledger import schema
 from oms.ledger.bulk import insert_rows, update_rows
-from oms.ledger.rows import COMMAND_COLUMNS, ORDER_COLUMNS, Entry, command_values, order_values
+from oms.ledger.rows import (
+    COMMAND_COLUMNS,
+    ENTRY_SELECT,
+    ORDER_COLUMNS,
+    Entry,
+    command_values,
+    entry_of,
+    order_values,
+)
 from oms.lifecycle import events as e
 from oms.lifecycle import replay
 
@@ -76,7 +84,7 @@ def append(connection: Connection, facts: Sequence[Fact], *, epoch: int | None, 
     """
     seq: int = connection.execute(_NEWEST_SEQ).scalar_one()
     heads = chain_heads(connection, {fact.entry.order_key for fact in facts})
-    page = _Page(epoch=epoch, now_us=now_us, seq=seq, heads=heads)
+    page = _Page(epoch=epoch, now_us=now_us, seq=seq, known=_moved_since(connection, facts, heads))
     for fact in facts:
         page.take(fact)
     page.flush(connection)
@@ -94,10 +102,27 @@ def chain_heads(connection: Connection, order_keys: Collection[int]) -> dict[int
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
+def _moved_since(
+    connection: Connection, facts: Sequence[Fact], heads: dict[int, tuple[int, bytes]]
+) -> dict[int, Entry]:
+    """The commands of these facts whose order has had events since its entry was read, as they are now.
+
+    A fact is applied to what the ledger holds, never to a memory of it: else an old entry would undo what came since.
+    """
+    old = {f.entry.command_key for f in facts if heads[f.entry.order_key] != (f.entry.event_count, f.entry.chain_hash)}
+    if not old:
+        return {}
+    rows = connection.execute(_ENTRIES, {"keys": sorted(old)})
+    return {entry.command_key: entry for entry in map(entry_of, rows)}
+
+
+_ENTRIES = ENTRY_SELECT.where(schema.commands.c.key.in_(bindparam("keys", expanding=True)))
+
+
 class _Page:
     """The facts of one transaction while they are being applied."""
 
-    def __init__(self, *, epoch: int | None, now_us: int, seq: int, heads: dict[int, tuple[int, bytes]]) -> None:
+    def __init__(self, *, epoch: int | None, now_us: int, seq: int, known: dict[int, Entry]) -> None:
         self.epoch = epoch
         self.now_us = now_us
         self.seq = seq
@@ -106,7 +131,7 @@ class _Page:
         self._orders: dict[int, Entry] = {}  # the newest entry of each order: the order's side of it counts
         self._events: list[tuple[object, ...]] = []
         self._fills: list[tuple[object, ...]] = []
-        self._heads = heads
+        self._known = known
 
     def take(self, fact: Fact) -> None:
         entry = self._current(fact.entry)
@@ -135,11 +160,10 @@ class _Page:
 
     def _current(self, entry: Entry) -> Entry:
         """The entry with what earlier facts of this page made of its command and its order."""
-        mine = self.entries.get(entry.command_key, entry)
+        mine = self.entries.get(entry.command_key) or self._known.get(entry.command_key, entry)
         newest = self._orders.get(entry.order_key)
         if newest is None:
-            count, head = self._heads[entry.order_key]
-            return mine if count == mine.event_count else replace(mine, event_count=count, chain_hash=head)
+            return mine
         return replace(mine, order=newest.order, event_count=newest.event_count, chain_hash=newest.chain_hash)
 
     def _apply(self, entry: Entry, event: e.Event) -> Entry:

@@ -164,6 +164,8 @@ def _checked_facts(exchange: Exchange, change: Change, when: Moment) -> list[Cal
         steps.append(lambda: ("added_key_id", key.key_id))
     if change.quote is not None:
         quote, quoted = _ticket(exchange, change.quote), exchange.state.markets[change.quote.ticker]
+        if exchange.state.books[quote.ticker].facing(quote.side).crosses(quote.price_e4):
+            raise ValueError("the quote would trade at once: use `trade` for that")
         steps.append(
             lambda: exchange.state.rest_stranger(
                 "outsider", quoted, quote.side, quote.price_e4, quote.count_e2, when.at_us

@@ -121,6 +121,8 @@ class SubmitReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]  # sentences for stderr
     seconds: str  # elapsed, for people
     exit_code: int
+    batch_key: int | None = None  # of the ledger, for `Oms.run_orders`
+    order_keys: tuple[int, ...] = ()  # likewise, when it was not one batch
 
 
 class ReconcileReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -91,9 +91,12 @@ def parse_time_us(text: str) -> int:
     if match is None:
         raise ValueError("not an RFC 3339 time with a zone")
     year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
-    moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    micros = int((match[7] or "0")[:6].ljust(6, "0"))
+    since = datetime(year, month, day, hour, minute, second, tzinfo=UTC) - _EPOCH
     if match[8]:
-        offset = timedelta(hours=int(match[9]), minutes=int(match[10]))
-        moment -= offset if match[8] == "+" else -offset
-    return (moment - _EPOCH) // timedelta(microseconds=1) + micros
+        hours, minutes = int(match[9]), int(match[10])
+        if hours > 23 or minutes > 59:
+            raise ValueError("not a time zone")
+        offset = timedelta(hours=hours, minutes=minutes)
+        since -= offset if match[8] == "+" else -offset
+    micros = int((match[7] or "0")[:6].ljust(6, "0"))
+    return since // timedelta(microseconds=1) + micros

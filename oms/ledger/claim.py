@@ -90,6 +90,7 @@ class Desk:
             appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
         self._ledger.note_seq(appended.newest_seq)
         self._ledger.tend()
+        self._ledger.on_moved(appended.entries.values())
         claimed = [appended.entries[f.entry.command_key] for f in claims if isinstance(f.event, e.Claimed)]
         if appended.duplicates:
             is_halted = True
@@ -108,9 +109,10 @@ class Desk:
 
     def _claims(self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]) -> list[Fact]:
         facts, taken = self._cancels(connection, want, now, admit)
-        while taken < want and self._scope.creates:
-            if not self._ahead and not self._read_ahead(connection, now):
-                break
+        # Once a turn, and before anything of it is claimed: claims of this turn still read as queued.
+        if self._scope.creates and taken < want and not self._ahead:
+            self._read_ahead(connection, now)
+        while taken < want and self._ahead:
             entry = self._ahead[0]
             if entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
                 facts.append(Fact(entry, e.Withdrawn(reason=Reason.EXPIRED)))
@@ -151,7 +153,7 @@ class Desk:
             Fact(cancel, e.Moot(detail="the order was withdrawn before it was sent")),
         ]
 
-    def _read_ahead(self, connection: Connection, now: Now) -> bool:
+    def _read_ahead(self, connection: Connection, now: Now) -> None:
         if self._at_once:
             rows = connection.execute(_DOUBTFUL_CREATES, {"now_us": now.at_us, "most": _READ_AHEAD}).all()
             self._ahead.extend(x for x in map(entry_of, rows) if self._may_resend_at_once(x, now))
@@ -161,7 +163,6 @@ class Desk:
                 break
             values = {"batch_key": batch_key, "now_us": now.at_us, "most": room}
             self._ahead.extend(map(entry_of, connection.execute(_QUEUED_CREATES, values).all()))
-        return bool(self._ahead)
 
     def _may_resend_at_once(self, entry: Entry, now: Now) -> bool:
         """resend = "at_once": the next attempt of a doubtful create, each after twice the pause of the one before."""
@@ -201,6 +202,7 @@ def open_run(ledger: Ledger, now_us: int) -> int:
         facts = [Fact(entry_of(row), e.SenderDied(epoch=ledger.epoch)) for row in rows]
         appended = append(connection, facts, epoch=ledger.epoch, now_us=now_us)
     ledger.note_seq(appended.newest_seq)
+    ledger.on_moved(appended.entries.values())
     return len(facts)
 
 
@@ -212,6 +214,7 @@ def withdraw_expired(ledger: Ledger, now_us: int, most: int = 1_000) -> int:
         facts = [Fact(entry_of(row), e.Withdrawn(reason=Reason.EXPIRED)) for row in rows]
         appended = append(connection, facts, epoch=ledger.epoch, now_us=now_us)
     ledger.note_seq(appended.newest_seq)
+    ledger.on_moved(appended.entries.values())
     return len(facts)
 
 

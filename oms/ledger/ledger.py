@@ -8,18 +8,30 @@ raised may still be durable, so nothing may be sent on the strength of what this
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.engine import Connection
 
-from oms.errors import EpochLost, LedgerBusy, LedgerFailed, LedgerForeign, LedgerMissing, LedgerReplaced
+from oms.errors import (
+    EpochLost,
+    LedgerBusy,
+    LedgerFailed,
+    LedgerForeign,
+    LedgerMissing,
+    LedgerReplaced,
+    OmsError,
+)
 from oms.ledger import engine as engines
 from oms.ledger import schema
 from oms.ledger.lock import Locks, Mark
+
+if TYPE_CHECKING:
+    from oms.ledger.rows import Entry
 
 # Checkpoint when the WAL has had this many commits: small enough that one costs about a millisecond.
 _CHECKPOINT_EVERY = 400
@@ -53,6 +65,8 @@ class Ledger:
         self._inode = engines.file_identity(path)
         self._commits = 0
         self._seq = 0
+        # Told after each commit what it moved; for a run's report.
+        self.on_moved: Callable[[Collection[Entry]], None] = lambda entries: None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -129,7 +143,7 @@ class Ledger:
         before anything is sent (design 6), and that duty is durable until it is done.
         """
         assert self.locks.writer.is_held
-        self._inode = engines.file_identity(self.path)
+        self.check_place()
         mark = self.locks.mark.read()
         with self.write() as connection:
             known = _identity(connection)
@@ -147,6 +161,13 @@ class Ledger:
             )
         self.note_seq(seq, durable=True)
         return continued
+
+    def end_epoch(self) -> None:
+        """End this run: checkpoint, and let go of the writer lock. Harmless when there is none."""
+        with suppress(OmsError):
+            self.tend(idle=True)
+        self.epoch = None
+        self.locks.writer.release()
 
     def note_seq(self, seq: int, *, durable: bool = False) -> None:
         """Keep the mark beside the ledger at its newest event."""
@@ -194,17 +215,18 @@ class Ledger:
         return self._inode[1] if self._inode is not None else 0
 
 
-ACCOUNT_READ = "account_read"  # watermark: the account's orders were read up to then (exchange time)
+ACCOUNT_READ = schema.ACCOUNT_READ
 
 _EPOCH = select(schema.ledger.c.epoch)
 _NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
 
 
-def open_ledger(url: str, environment: str, *, create: bool, now_us: int = 0) -> Ledger:
+def open_ledger(url: str, environment: str, *, create: bool, upgrade: bool | None = None, now_us: int = 0) -> Ledger:
     """Open the ledger at `url` for an environment; with `create`, make it where there is none.
 
     Raises LedgerMissing (without `create`; nothing is made), LedgerForeign, LedgerFailed, LedgerBusy. A ledger of an
-    older revision is upgraded first, after a backup, but only with `create`: read commands never migrate.
+    older revision is upgraded first, after a backup, where `upgrade` allows it (default: as `create`): read commands
+    never migrate.
     """
     path = engines.real_path(url)
     _check_kind(path)
@@ -215,7 +237,7 @@ def open_ledger(url: str, environment: str, *, create: bool, now_us: int = 0) ->
     _check_owner(path)
     revision = _revision(path)
     if revision != schema.HEAD:
-        _upgrade(path, revision, allowed=create)
+        _upgrade(path, revision, allowed=create if upgrade is None else upgrade)
     reader = engines.reader_engine(path)
     try:
         with engines.translated(path), reader.begin() as connection:

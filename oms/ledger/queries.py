@@ -58,6 +58,19 @@ def doubts(ledger: Ledger) -> list[Entry]:
 _DOUBTS = ENTRY_SELECT.where(text(_UNFINISHED_C), text("commands.state IN ('in_doubt', 'parked')")).order_by(_c.key)
 
 
+def fresh(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
+    """The same commands, read again in the caller's transaction, by key."""
+    found: list[Entry] = []
+    keys = [entry.command_key for entry in entries]
+    for start in range(0, len(keys), _IN_CHUNK):
+        rows = connection.execute(_BY_COMMAND_KEY, {"keys": keys[start : start + _IN_CHUNK]})
+        found += map(entry_of, rows)
+    return found
+
+
+_BY_COMMAND_KEY = ENTRY_SELECT.where(_c.key.in_(bindparam("keys", expanding=True))).order_by(_c.key)
+
+
 def creates_of(ledger: Ledger, client_order_ids: Iterable[str]) -> dict[str, Entry]:
     """The create commands of those of these ids that the ledger knows, by id."""
     found: dict[str, Entry] = {}
@@ -115,6 +128,13 @@ _WITNESSES = text(
     "SELECT order_id, created_ts_ms FROM orders WHERE created_ts_ms IS NOT NULL"
     " AND created_ts_ms BETWEEN :from_ms AND :to_ms AND order_id IS NOT NULL"
 )
+
+
+def are_unfinished(ledger: Ledger, command_keys: Sequence[int]) -> bool:
+    """Whether any of these commands is not finished."""
+    query = select(_c.key).where(text(_UNFINISHED_C), _c.key.in_(command_keys)).limit(1)
+    with ledger.read() as connection:
+        return connection.execute(query).scalar() is not None
 
 
 def cancels_asked(ledger: Ledger, order_keys: Iterable[int]) -> set[int]:

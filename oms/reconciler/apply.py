@@ -25,6 +25,7 @@ def apply(ledger: Ledger, conclusions: Sequence[Conclusion], now_us: int) -> dic
         )
     ledger.note_seq(appended.newest_seq)
     ledger.tend()
+    ledger.on_moved(appended.entries.values())
     return appended.entries
 
 

@@ -81,6 +81,14 @@ class Reconciler:
         apply.note_account_read(self.ledger, scan.as_of_ms, self.settings.now_us())
         return scan
 
+    def read_since(self, since_ms: int) -> Scan:
+        """Read the account's orders created since that exchange time once more. Raises ReadFailed."""
+        return self._scan(since_ms - self.settings.horizon_ms)
+
+    def record(self, facts: list[tuple[Entry, e.Event]]) -> None:
+        """Append facts that somebody else concluded (a person, for a parked order)."""
+        apply.apply(self.ledger, facts, self.settings.now_us())
+
     def resolve(self) -> int:
         """One scan for everything in doubt: found, proven absent, or left in doubt. How many remain (parked too).
 

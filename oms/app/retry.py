@@ -1,0 +1,91 @@
+"""What `submit --retry BATCH` records: the rows of a batch that have ended without an order, under new ids.
+
+A retry is a batch of its own whose key follows from the first one's key and its number, so that asking twice, or
+crashing in between, never makes two retries of one row (P2).
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from oms.errors import InputError
+from oms.intake import ids
+from oms.intake.intents import Intent
+from oms.ledger import listing
+from oms.ledger.ledger import Ledger
+from oms.ledger.record import NewBatch
+from oms.lifecycle.states import Action, Outcome, SelfTradePrevention, Side, TimeInForce
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Either a new batch to record, or the batch of the chain that is still to be driven on."""
+
+    current: int  # key of the newest batch of the chain
+    new: NewBatch | None
+    intents: Iterator[Intent]
+
+
+def next_retry(ledger: Ledger, name: str, ttl_us: int | None) -> Retry:
+    """The next retry of a batch. Raises UnknownOrder, and InputError when nothing of it can be retried."""
+    first = listing.batch_named(ledger, name)._mapping
+    root = bytes.fromhex(first["batch_key"])
+    number, current = 0, first
+    while (later := listing.batch_of_key(ledger, ids.key_of_retry(root, number + 1).hex())) is not None:
+        number, current = number + 1, later._mapping
+    current_key = int(current["key"])
+    if any(listing.unfinished_of(ledger, (current_key,))):
+        return Retry(current_key, None, iter(()))
+    key = ids.key_of_retry(root, number + 1)
+    digest, count = _survey(ledger, current_key)
+    if not count:
+        raise InputError(
+            f"nothing of batch {name!r} is left to retry: every order of it was placed", hint="`oms orders --batch`"
+        )
+    new = NewBatch(
+        key=key,
+        name=f"{first['name']}~{number + 1}" if first["name"] else None,
+        source="retry",
+        content_digest=digest,
+        row_count=count,
+        may_share_rows=True,
+        ttl_us=ttl_us,
+    )
+    return Retry(current_key, new, _intents(ledger, current_key, key))
+
+
+def _survey(ledger: Ledger, batch_key: int) -> tuple[bytes, int]:
+    digest, count = hashlib.sha256(b"oms retry v1\n"), 0
+    for row in listing.retryable_rows(ledger, batch_key):
+        digest.update(str(row._mapping["client_order_id"]).encode() + b"\n")
+        count += 1
+    return digest.digest(), count
+
+
+def _intents(ledger: Ledger, batch_key: int, key: bytes) -> Iterator[Intent]:
+    for number, row in enumerate(listing.retryable_rows(ledger, batch_key), 1):
+        yield ids.assign(_intent(row), key, number)
+
+
+def _intent(row: Row[Any]) -> Intent:
+    r = row._mapping
+    return Intent(
+        client_order_id="",
+        ticker=r["ticker"],
+        side=Side(r["side"]),
+        price_e6=r["price_e6"],
+        count_e2=r["count_e2"],
+        time_in_force=TimeInForce(r["time_in_force"]),
+        self_trade_prevention_type=SelfTradePrevention(r["self_trade_prevention_type"]),
+        post_only=bool(r["post_only"]),
+        reduce_only=bool(r["reduce_only"]),
+        expiration_time=r["expiration_time"],
+        subaccount=r["subaccount"],
+        action=Action(r["action"]),
+        outcome=Outcome(r["outcome"]),
+        tag=r["tag"],
+        submit_before_us=r["submit_before_us"],
+    )

@@ -1,0 +1,231 @@
+"""Runs that need the writer lock: sending a batch, draining, canceling, withdrawing, reconciling, resolving by hand.
+
+Each is: take the lock (or learn that its holder did the work), open a session, do the work, report. Whatever ends a
+run, its report is read from the ledger, so that what a user is told is what is durable (I13).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from oms.app.drive import Drive, resolve_all
+from oms.app.session import Report, Session, connect, endpoint, key_print, take_lock
+from oms.app.tally import Tally
+from oms.config import Config
+from oms.errors import CredentialsError, InputError, LedgerBusy, ReadFailed
+from oms.interrupt import Interrupt
+from oms.ledger import listing, queries
+from oms.ledger.append import Fact, append
+from oms.ledger.claim import Scope, open_run
+from oms.ledger.ledger import Ledger
+from oms.ledger.rows import Entry
+from oms.lifecycle import events as e
+from oms.lifecycle.states import CommandState, Reason
+from oms.reconciler.passes import Findings
+from oms.records import Progress, ReconcileReport, Stop, worst
+from oms.units import format_dollars
+from oms.venue.clock import system_now_us
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a run came out, before it is put into a report."""
+
+    tally: Tally
+    notes: list[str]
+    stop: Stop | None = None
+    is_done_elsewhere: bool = False  # the lock's holder did the work, or will do it
+
+    @classmethod
+    def quiet(cls) -> "Ended":
+        """Nothing was run."""
+        return cls(Tally(), [])
+
+
+class Runs:
+    """Runs over one ledger with one configuration."""
+
+    def __init__(self, config: Config, ledger: Ledger, interrupt: Interrupt) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._interrupt = interrupt
+
+    def send(
+        self,
+        purpose: str,
+        scope: Scope,
+        progress: Report,
+        *,
+        is_done: Callable[[], bool],
+        wait: bool = True,
+        total: int | None = None,
+    ) -> Ended:
+        """Send what is in scope, or wait until the process that holds the lock has done it."""
+        ended = Ended(Tally(), [])
+        try:
+            with self._session(purpose, progress, None if wait else 0.0, is_done, ended) as session:
+                if session is not None:
+                    drive = Drive(session, scope, progress, total)
+                    drive.go()
+                    ended.stop = drive.stop
+        except CredentialsError as exc:
+            ended.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
+        except LedgerBusy as exc:
+            if not self._ledger.locks.writer.is_held:
+                self._note_busy(ended, exc, wait)
+            else:
+                raise
+        return ended
+
+    def _note_busy(self, ended: Ended, exc: LedgerBusy, wait: bool) -> None:
+        ended.notes.append(f"{exc.message}; {exc.hint}")
+        ended.is_done_elsewhere = not wait
+        if self._interrupt.is_requested:
+            ended.stop = Stop(
+                code="interrupted",
+                message="interrupted while another process was sending; what is recorded stays queued and will be sent",
+                hint="`oms orders` shows it",
+                exit_code=self._interrupt.exit_code,
+            )
+
+    @contextmanager
+    def _session(
+        self, purpose: str, progress: Report, wait_s: float | None, is_done: Callable[[], bool], ended: Ended
+    ) -> Iterator[Session | None]:
+        where = endpoint(self._config)
+        venue = connect(self._config, where)
+        if not take_lock(self._ledger, wait_s, self._interrupt, is_done):
+            ended.is_done_elsewhere = True
+            yield None
+            return
+        self._ledger.on_moved = ended.tally.note
+        session = Session(self._config, self._ledger, venue, key_print(where.key_id), self._interrupt)
+        try:
+            session.open(purpose, progress)
+            yield session
+        finally:
+            ended.notes += session.notes
+            ended.stop = ended.stop or session.stop
+            self._ledger.on_moved = lambda entries: None
+            self._ledger.end_epoch()
+
+    # -- without the exchange ---------------------------------------------------------------------------------------
+
+    def withdraw(self, entries: Sequence[Entry], wait_s: float) -> int:
+        """Withdraw queued creates that were never sent; how many. Raises LedgerBusy, InputError."""
+        self._ledger.locks.take_writer(wait_s)
+        try:
+            now_us = system_now_us()
+            self._ledger.open_epoch(purpose="withdraw", key_print=None, now_us=now_us)
+            open_run(self._ledger, now_us)
+            with self._ledger.write() as connection:
+                self._ledger.check_epoch(connection)
+                fresh = queries.fresh(connection, entries)
+                _refuse_sent(fresh)
+                facts = [
+                    Fact(entry, e.Withdrawn(reason=Reason.WITHDRAWN))
+                    for entry in fresh
+                    if entry.command.state is CommandState.QUEUED
+                ]
+                appended = append(connection, facts, epoch=self._ledger.epoch, now_us=now_us)
+            self._ledger.note_seq(appended.newest_seq)
+            return len(facts)
+        finally:
+            self._ledger.end_epoch()
+
+    # -- reconciling ------------------------------------------------------------------------------------------------
+
+    def reconcile(self, since_us: int | None, wait_s: float, progress: Report) -> ReconcileReport:
+        """Resolve what is in doubt, bring orders, fills and positions up to date, report breaks. Sends nothing."""
+        ended = Ended(Tally(), [])
+        with self._session("reconcile", progress, wait_s, lambda: False, ended) as session:
+            assert session is not None
+            problem = _catch_up(session, since_us, progress)
+            findings = session.reconciler.findings
+        return self._reconciled(findings, ended, problem)
+
+    def _reconciled(self, findings: Findings, ended: Ended, problem: Stop | None) -> ReconcileReport:
+        totals = queries.totals(self._ledger)
+        stop = problem or (ended.stop if ended.stop is not None and ended.stop.code != "halted" else None)
+        codes = {stop.exit_code} if stop is not None else set()
+        codes |= {3} if totals.doubtful else set()
+        codes |= {7} if findings.breaks else set()
+        codes |= {self._interrupt.exit_code} if self._interrupt.is_requested else set()
+        balance_e6, positions = listing.money(self._ledger)
+        return ReconcileReport(
+            environment=self._ledger.environment,
+            resolved=findings.resolved,
+            found=findings.found + findings.preplaced,
+            absent=findings.absent,
+            late=findings.late,
+            updated=findings.updated,
+            fills=findings.fills,
+            in_doubt=totals.doubtful,
+            queued=totals.queued,
+            external=findings.external,
+            breaks=tuple(findings.breaks.values()),
+            balance=format_dollars(balance_e6) if balance_e6 is not None else None,
+            positions=positions,
+            stop=stop,
+            notes=tuple(ended.notes),
+            exit_code=worst(codes),
+        )
+
+    def decide(self, entry: Entry, order_id: str | None, progress: Report, wait_s: float) -> None:
+        """Record a person's decision about a parked order. Raises InputError when it is not parked or does not fit."""
+        ended = Ended(Tally(), [])
+        with self._session("resolve", progress, wait_s, lambda: False, ended) as session:
+            assert session is not None
+            with self._ledger.read() as connection:
+                (entry,) = queries.fresh(connection, [entry])
+            if entry.command.state is not CommandState.PARKED:
+                raise InputError(
+                    f"order {entry.client_order_id} is {entry.command.state}, not parked: there is nothing to decide",
+                    hint="`oms why` tells where it stands",
+                )
+            facts: list[tuple[Entry, e.Event]] = [(entry, e.Resolved(order_id=order_id, detail="decided by hand"))]
+            if order_id is not None:
+                as_of_ms = session.venue.exchange.user_data_timestamp_ms()
+                seen = session.venue.account.get_order(order_id)
+                if seen is None or seen.client_order_id != entry.client_order_id:
+                    raise InputError(
+                        f"the exchange shows no order {order_id} under client_order_id {entry.client_order_id}",
+                        hint="`oms why` names the order that was seen",
+                    )
+                facts.append((entry, e.Observed(source="order", as_of_ms=as_of_ms, order=seen)))
+            session.reconciler.record(facts)
+
+
+def _refuse_sent(entries: Sequence[Entry]) -> None:
+    sent = [x for x in entries if x.command.state in (CommandState.ON_WIRE, CommandState.IN_DOUBT, CommandState.PARKED)]
+    live = [x for x in entries if x.command.state is CommandState.ACCEPTED]
+    if sent or live:
+        first = (sent or live)[0]
+        raise InputError(
+            f"{len(sent) + len(live)} of these orders were sent already (first: {first.client_order_id},"
+            f" {first.command.state}); nothing was withdrawn",
+            hint="`oms cancel ORDER` is for orders that may be at the exchange",
+        )
+
+
+def _catch_up(session: Session, since_us: int | None, progress: Report) -> Stop | None:
+    """All passes; a read that fails ends them, and what was learned until then stays."""
+    reconciler = session.reconciler
+    if session.stop is not None and session.stop.code != "halted":
+        return None
+    try:
+        resolve_all(session, progress)
+        progress(Progress(phase="reading", done=0, total=None, note="orders"))
+        if since_us is not None:
+            session.scan = reconciler.read_since(since_us // 1000)
+        if session.scan is not None:
+            reconciler.update_live(session.scan)
+        progress(Progress(phase="reading", done=0, total=None, note="fills"))
+        reconciler.read_fills(since_us // 1000 if since_us is not None else None)
+        progress(Progress(phase="reading", done=0, total=None, note="positions and balance"))
+        reconciler.read_money()
+    except ReadFailed as exc:
+        return Stop(code="unreachable", message=exc.message, hint=exc.hint or "run `oms reconcile` again", exit_code=6)
+    except CredentialsError as exc:
+        return Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
+    return None

@@ -1,0 +1,197 @@
+"""One run's hold on ledger and exchange: the writer lock, an epoch, a connected venue, an account that was read.
+
+This is the one way up (P5): every run that sends or reconciles opens a session, and opening it is the recovery. What
+the last run left on the wire is in doubt from then on; what is at the exchange under our ids is recognized before
+anything is sent; a ledger that has lost something waits until nothing of what it lost can still arrive (P2).
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from oms.config import Config
+from oms.errors import CredentialsError, LedgerBusy, OmsError, ReadFailed
+from oms.interrupt import Interrupt
+from oms.ledger import queries
+from oms.ledger.claim import open_run
+from oms.ledger.ledger import Ledger
+from oms.ledger.record import clear_if_nobody_records
+from oms.reconciler.gather import Scan
+from oms.reconciler.passes import Reconciler, Settings
+from oms.records import Progress, Stop
+from oms.venue.door import Venue
+from oms.venue.keys import load_key
+
+Report = Callable[[Progress], None]
+T = TypeVar("T")
+
+# A stranger under an id of our making, created so many horizons ago or less, may have company still on its way.
+_RECENT_HORIZONS = 5
+_RETRY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the exchange is and with which key it is asked."""
+
+    base_url: str
+    key_id: str
+    private_key_path: Path
+
+
+def endpoint(config: Config) -> Endpoint:
+    """The configured exchange; in the sandbox without a URL, our own, started if need be. Raises CredentialsError."""
+    if config.environment == "sandbox" and not config.venue.base_url:
+        return _own_sandbox(config.sandbox_dir)
+    key_id, path = config.venue.key_id, config.venue.private_key_path
+    if not key_id or path is None:
+        missing = "key_id" if not key_id else "private_key_path"
+        raise CredentialsError(
+            f"there is no API key for {config.environment}: venue.{config.environment}.{missing} is not set",
+            hint="set KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_PATH, or the two keys in the configuration file",
+        )
+    return Endpoint(config.venue.base_url, key_id, path)
+
+
+def _own_sandbox(directory: Path) -> Endpoint:
+    done = subprocess.run(  # noqa: S603 - our own module, by our own interpreter
+        [sys.executable, "-m", "oms.sandbox.launch", str(directory)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise OmsError(f"the sandbox exchange did not start: {done.stderr.strip()}", hint="run `oms doctor`")
+    told = json.loads(done.stdout)
+    return Endpoint(told["base_url"], told["key_id"], Path(told["private_key_path"]))
+
+
+def connect(config: Config, where: Endpoint) -> Venue:
+    """A venue for that endpoint; nothing is sent yet. Raises CredentialsError, ConfigError."""
+    key = load_key(str(where.private_key_path), os.environ.get("KALSHI_PRIVATE_KEY_PASSPHRASE"))
+    return Venue.connect(where.base_url, where.key_id, key, config.venue.timeout_s)
+
+
+def key_print(key_id: str) -> str:
+    """A short fingerprint that tells two API keys apart and gives neither away."""
+    return hashlib.sha256(key_id.encode()).hexdigest()[:12]
+
+
+class Session:
+    """An open run. Close it to let go of the lock."""
+
+    def __init__(self, config: Config, ledger: Ledger, venue: Venue, print_of_key: str, interrupt: Interrupt) -> None:
+        self.config = config
+        self.ledger = ledger
+        self.venue = venue
+        self.interrupt = interrupt
+        self.notes: list[str] = []
+        self.stop: Stop | None = None
+        self.scan: Scan | None = None  # the account's orders, read when the session was opened
+        self.horizon_ms = config.submit.in_flight_horizon_us // 1000
+        self._print_of_key = print_of_key
+        self.reconciler = Reconciler(
+            ledger,
+            venue,
+            Settings(
+                horizon_ms=self.horizon_ms,
+                resend=config.submit.resend,
+                now_us=venue.clock.now_us,
+                key_print=print_of_key,
+            ),
+        )
+
+    def open(self, purpose: str, progress: Report) -> None:
+        """Begin the epoch and recover; the writer lock is held already. Sets `stop` where sending may not begin."""
+        now_us = self.venue.clock.now_us()
+        self.ledger.bind_host(self.venue.transport.host.name)
+        continued = self.ledger.open_epoch(purpose=purpose, key_print=self._print_of_key, now_us=now_us)
+        died = open_run(self.ledger, now_us)
+        if died:
+            self.notes.append(
+                f"{died} requests of a run that ended early are in doubt; the exchange is asked about them"
+            )
+        clear_if_nobody_records(self.ledger)
+        reason = queries.halt_reason(self.ledger)
+        if reason is not None:
+            self.stop = Stop(
+                code="halted", message=f"sending is halted: {reason}", hint="look at `oms status`", exit_code=6
+            )
+        self._read_account(continued, progress)
+
+    def _read_account(self, continued: bool, progress: Report) -> None:
+        try:
+            self._persist(self.venue.learn_limits)
+            self.scan = self._persist(self.reconciler.read_account)
+            if self.scan is not None:
+                self._await_lost(self.scan, continued, progress)
+        except CredentialsError as exc:
+            self.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
+        except ReadFailed as exc:
+            self.stop = Stop(
+                code="unreachable",
+                message=f"the account could not be read, so nothing was sent: {exc.message}",
+                hint=exc.hint or "check the network and `oms doctor`, then run `oms submit`",
+                exit_code=6,
+            )
+
+    def _persist(self, read: Callable[[], T]) -> T | None:
+        """Try a read again for as long as the run may wait for an exchange out of reach; None when interrupted."""
+        deadline = time.monotonic() + self.config.submit.wait_s
+        while True:
+            try:
+                return read()
+            except ReadFailed:
+                if self.interrupt.is_requested:
+                    return None
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_S)
+
+    def _await_lost(self, scan: Scan, continued: bool, progress: Report) -> None:
+        """If this ledger has lost something recently, wait until nothing of it can still arrive, and read again."""
+        findings = self.reconciler.findings
+        if findings.preplaced:
+            self.notes.append(f"{findings.preplaced} queued orders were at the exchange already and are not sent again")
+        newest_ms = findings.unknown_ours_at_ms
+        recent = newest_ms is not None and newest_ms > scan.as_of_ms - _RECENT_HORIZONS * self.horizon_ms
+        if not (recent or (findings.preplaced and not continued)):
+            return
+        self.notes.append(
+            "the exchange shows recent orders made by oms that this ledger had not sent: it was lost, copied or"
+            " restored; waiting until nothing more can arrive before anything is sent"
+        )
+        fence_ms = self.venue.clock.now_ms() + self.horizon_ms
+        while not self.interrupt.is_requested:
+            as_of_ms = self._persist(self.venue.exchange.user_data_timestamp_ms)
+            if as_of_ms is not None and as_of_ms >= fence_ms:
+                break
+            progress(Progress(phase="waiting", done=0, total=None, note="for what a lost ledger may have sent"))
+            time.sleep(_RETRY_S)
+        self._persist(self.reconciler.read_account)
+
+
+def take_lock(ledger: Ledger, wait_s: float | None, interrupt: Interrupt, is_done: Callable[[], bool]) -> bool:
+    """Wait for the writer lock; False when `is_done` came true first (somebody else did the work).
+
+    Raises LedgerBusy after `wait_s` seconds, or when interrupted.
+    """
+    deadline = None if wait_s is None else time.monotonic() + wait_s
+    while not ledger.locks.writer.acquire(0.25):
+        if is_done():
+            return False
+        late = deadline is not None and time.monotonic() >= deadline
+        if late or interrupt.is_requested:
+            raise LedgerBusy(
+                f"another process sends from this ledger: {ledger.locks.holder()}",
+                hint="what is recorded stays queued, and is sent by that process or by the next `oms submit`",
+            )
+    return True

@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import requests
@@ -117,7 +117,7 @@ class Channel:
         self._flight = Flight()
         pool = connection_pool(transport.host, self._flight, transport.tls_context())
         self._adapter = _Adapter(pool)
-        self._used_at = self._flight.monotonic()
+        self._used_at = self._now()
         port = transport.host.port
         name = f"[{transport.host.name}]" if ":" in transport.host.name else transport.host.name
         self._root = f"{transport.host.scheme}://{name}:{port}"
@@ -129,7 +129,8 @@ class Channel:
         looked at again directly before the first byte, after name lookup, connection and handshake.
         """
         assert self._transport.key is not None, "a write without a key"
-        if self._flight.monotonic() - self._used_at > MAX_IDLE_S:
+        # By either clock: the monotonic one stands still while the machine sleeps.
+        if any(now - used > MAX_IDLE_S for now, used in zip(self._now(), self._used_at, strict=True)):
             self.close()
         return self._send(request, signed_ms, self._transport.timeout_s, MAX_WRITE_ANSWER, self._too_old(signed_ms))
 
@@ -140,6 +141,9 @@ class Channel:
     def close(self) -> None:
         """Close the connection; the next request opens another."""
         self._adapter.close()
+
+    def _now(self) -> tuple[float, float]:
+        return self._flight.monotonic(), self._clock.now_us() / 1e6
 
     def _too_old(self, signed_ms: int) -> Callable[[], str]:
         def objection() -> str:
@@ -154,7 +158,7 @@ class Channel:
         began = self._flight.monotonic()
         self._flight.begin(began + timeout_s, guard)
         outcome = self._attempt(request, signed_ms, max_bytes, began)
-        self._used_at = self._flight.monotonic()
+        self._used_at = self._now()
         if isinstance(outcome, Answer):
             return outcome
         # Raised out here, where no frame and no chained exception of the library holds the signed request.
@@ -171,7 +175,7 @@ class Channel:
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         prepared.url = self._root + path + ("?" + urlencode(request.query) if request.query else "")
-        prepared.headers = requests.structures.CaseInsensitiveDict(headers)
+        prepared.headers = cast(Any, headers)  # a plain dict does: its one look-up is of a name in our own case
         prepared.body = request.body
         try:
             return _scrubbed(self._exchange(prepared, max_bytes, began), headers)

@@ -8,8 +8,9 @@ read again here, inside the transaction, and a command that has moved since it w
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, insert, text
 from sqlalchemy.engine import Connection
 

@@ -7,6 +7,7 @@ and each is built once per number of rows.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 
 from sqlalchemy.engine import Connection
 
@@ -44,7 +45,7 @@ def _parts(rows: Sequence[tuple[object, ...]], width: int) -> list[Sequence[tupl
 
 
 def _flat(rows: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
-    return tuple(value for row in rows for value in row)
+    return tuple(chain.from_iterable(rows))
 
 
 @lru_cache(maxsize=512)

@@ -1,7 +1,6 @@
 """Rows to lifecycle records and back: the one place that knows how a projection is stored."""
 
-from dataclasses import dataclass
-
+import msgspec
 from sqlalchemy import Row, RowMapping, Select, select
 
 from oms.ledger import schema
@@ -11,8 +10,7 @@ from oms.lifecycle.states import Command, CommandKind, CommandState, Order, Orde
 _o, _c, _e = schema.orders.c, schema.commands.c, schema.events.c
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One command with its order, as the ledger has them, and what is needed to send it or to recognise it."""
 
     order_key: int

@@ -5,12 +5,13 @@ against its own events (P7) all go through it.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from oms.errors import InvalidTransition
 from oms.lifecycle import events as e
 from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason
-from oms.lifecycle.table import COMMAND_TABLE, Rule, may_move
+from oms.lifecycle.table import Rule, may_move, rule_of
 
 S = CommandState
 
@@ -28,8 +29,8 @@ def apply(command: Command, order: Order, event: e.Event) -> tuple[Command, Orde
     An event already applied changes nothing more (P6). Raises InvalidTransition for a decision the table does not
     allow; evidence never raises.
     """
-    rule = COMMAND_TABLE.get((command.state, type(event)))
-    if rule is None:
+    rule = rule_of(command.kind, command.state, type(event))
+    if rule is None or (isinstance(event, e.Claimed) and event.attempt != command.attempts + 1):
         if isinstance(event, e.DECISIONS):
             raise InvalidTransition(f"{e.kind_of(event)} is not allowed for a {command.kind} that is {command.state}")
         return command, _order_shown(order, event)
@@ -102,9 +103,12 @@ def _command_after(command: Command, rule: Rule, event: e.Event) -> Command:
         case e.NotProcessed() | e.AttemptRefused():
             return _attempt_settled(command, rule, event)
         case e.AttemptUnknown():
+            if _is_earlier(command, event.attempt):
+                return command
             return replace(command, state=rule.next, reason=Reason.NO_ANSWER, detail=_unknown_text(event))
         case e.IdTaken():
-            return replace(command, state=rule.next, id_taken=True, reason=Reason.ID_TAKEN, detail=None)
+            state = command.state if _is_earlier(command, event.attempt) else rule.next
+            return replace(command, state=state, id_taken=True, reason=Reason.ID_TAKEN, detail=None)
         case e.SenderDied():
             return replace(command, state=rule.next, reason=Reason.SENDER_DIED, detail=None)
         case e.AbsenceProven():
@@ -126,13 +130,19 @@ def _command_after(command: Command, rule: Rule, event: e.Event) -> Command:
             return replace(command, state=rule.next, live=(), reason=None, detail=None)
 
 
+def _is_earlier(command: Command, attempt: int) -> bool:
+    """Whether the answer is to another attempt than the one that is on the wire: it leaves that one there."""
+    return command.state is S.ON_WIRE and attempt != command.attempts
+
+
 def _attempt_settled(command: Command, rule: Rule, event: e.NotProcessed | e.AttemptRefused) -> Command:
     if event.attempt not in command.live:
         return command
     live = tuple(n for n in command.live if n != event.attempt)
     if live:
         assert rule.next_if_live is not None
-        return replace(command, state=rule.next_if_live, live=live)
+        state = S.ON_WIRE if _is_earlier(command, event.attempt) else rule.next_if_live
+        return replace(command, state=state, live=live, reason=command.reason or Reason.NO_ANSWER)
     if isinstance(event, e.NotProcessed):
         detail = f"{event.why}: {event.detail}" if event.detail else event.why
         return replace(
@@ -171,15 +181,24 @@ def _conflict_text(event: e.FoundForeign) -> str:
 
 def _created(order: Order, command: Command, rule: Rule, event: e.Event) -> Order:
     """The order after an event of its create command that has a row in the table."""
+    # Parked in between or not: an order that was concluded not to be there and turns up is late.
+    late = order.late or rule.late or order.status in (OrderStatus.UNSENT, OrderStatus.REJECTED)
     match event:
         case e.Claimed():
             return replace(order, sent_at_us=order.sent_at_us if order.sent_at_us is not None else event.at_us)
         case e.Acknowledged():
-            return _acknowledged(order, event, rule.late)
+            return _acknowledged(order, event, late)
         case e.Found():
-            return _merged(order, event.order, event.as_of_ms, late=rule.late)
+            return _merged(order, event.order, event.as_of_ms, late)
         case e.Resolved() if event.order_id is not None:
-            return replace(order, status=OrderStatus.RESTING, order_id=event.order_id, reason=command.reason)
+            return replace(
+                order,
+                status=OrderStatus.RESTING,
+                order_id=event.order_id,
+                late=late,
+                reason=command.reason,
+                detail=command.detail,
+            )
         case _:
             return _ended_without_order(order, command, event)
 
@@ -195,15 +214,13 @@ def _ended_without_order(order: Order, command: Command, event: e.Event) -> Orde
 
 
 def _acknowledged(order: Order, event: e.Acknowledged, late: bool) -> Order:
-    if order.order_id is not None and order.order_id != event.order_id:
-        return order  # a second order: reported as a duplicate, never merged into the first
     status = status_from_counts(order.count_e2, event.fill_count_e2, event.remaining_count_e2)
     fees = None
     if event.average_fee_paid_e6 is not None:
         fees = event.average_fee_paid_e6 * event.fill_count_e2 // 100
     return replace(
         order,
-        status=status if may_move(order.status, status) else order.status,
+        status=status,
         order_id=event.order_id,
         fill_count_e2=max(order.fill_count_e2, event.fill_count_e2),
         remaining_count_e2=event.remaining_count_e2,
@@ -211,7 +228,7 @@ def _acknowledged(order: Order, event: e.Acknowledged, late: bool) -> Order:
         fees_e6=fees,
         fact_ts_ms=max(order.fact_ts_ms, event.ts_ms),
         created_ts_ms=event.ts_ms if order.created_ts_ms is None else order.created_ts_ms,
-        late=order.late or late,
+        late=late,
         reason=None,
         detail=None,
     )
@@ -221,7 +238,7 @@ def _canceled(order: Order, event: e.Event) -> Order:
     """The order after an event of one of its cancel commands that has a row in the table."""
     if isinstance(event, e.CancelAcknowledged):
         # Nothing taken off the book says only that there was nothing left to take: a read tells how it ended.
-        if event.reduced_by_e2 <= 0 or not may_move(order.status, OrderStatus.CANCELED):
+        if event.reduced_by_e2 <= 0 or event.order_id != order.order_id or order.status is not OrderStatus.RESTING:
             return order
         return replace(
             order,
@@ -229,16 +246,14 @@ def _canceled(order: Order, event: e.Event) -> Order:
             remaining_count_e2=0,
             fact_ts_ms=max(order.fact_ts_ms, event.ts_ms or 0),
         )
-    if isinstance(event, e.EffectSeen):
-        return _merged(order, event.order, event.as_of_ms)
-    return order
+    return _order_shown(order, event)
 
 
 def _order_shown(order: Order, event: e.Event) -> Order:
     """The order after evidence that moves no command."""
     match event:
-        case e.Observed() | e.Found() | e.EffectSeen():
-            return _merged(order, event.order, event.as_of_ms)
+        case e.Observed() | e.Found() | e.EffectSeen() if order.order_id is not None:
+            return _merged(order, event.order, event.as_of_ms, order.late)
         case e.Filled():
             return _filled(order, event)
         case e.DuplicateSeen():
@@ -247,7 +262,7 @@ def _order_shown(order: Order, event: e.Event) -> Order:
             return order
 
 
-def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, *, late: bool = False) -> Order:
+def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, late: bool) -> Order:
     """The order joined with a read of it: fill_count never falls, a terminal status never reopens."""
     if order.order_id is not None and (seen.order_id != order.order_id or as_of_ms < order.fact_ts_ms):
         return order
@@ -267,7 +282,7 @@ def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, *, late: bool = False
         fees_e6=seen.fees_e6 if newer else order.fees_e6,
         fact_ts_ms=max(order.fact_ts_ms, seen.updated_ts_ms or 0),
         created_ts_ms=order.created_ts_ms if order.created_ts_ms is not None else seen.created_ts_ms,
-        late=order.late or late,
+        late=late,
         # What ended it before it was found is no longer true; what is noted about a known order stays.
         reason=None if order.order_id is None else order.reason,
         detail=None if order.order_id is None else order.detail,
@@ -277,8 +292,10 @@ def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, *, late: bool = False
 def _filled(order: Order, event: e.Filled) -> Order:
     """The order with one more trade; the ledger applies each trade_id once."""
     traded = order.traded_count_e2 + event.count_e2
+    remaining = order.remaining_count_e2
     return replace(
         order,
+        remaining_count_e2=None if remaining is None else min(remaining, max(0, order.count_e2 - traded)),
         traded_count_e2=traded,
         traded_value_e8=order.traded_value_e8 + event.count_e2 * event.price_e6,
         traded_fees_e6=order.traded_fees_e6 + event.fee_e6,

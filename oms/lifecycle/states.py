@@ -4,8 +4,9 @@ A *command* is one thing we asked the exchange to do (create, cancel, ...); its 
 effect. An *order* is what the exchange has, as far as we were shown. Both are projections of the events (P7).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Side(StrEnum):
@@ -112,8 +113,7 @@ class Reason(StrEnum):
     RESOLVED_BY_HAND = "resolved_by_hand"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One request and what is known of it."""
 
     kind: CommandKind
@@ -129,8 +129,7 @@ class Command:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """One order as far as the exchange has shown it (its intent is kept beside it and never changes)."""
 
     count_e2: int

@@ -3,14 +3,15 @@
 Every rule of design section 2 is one row here; `docs/lifecycle.md` is drawn from these tables. Read a row as: in
 STATE, EVENT leads to NEXT, or to NEXT_IF_LIVE while another attempt of the command has no definite outcome (an answer
 settles only its own attempt). Evidence without a row is recorded and changes nothing, because evidence never raises;
-a decision of ours without a row is a bug and raises InvalidTransition.
+a decision of ours without a row is a bug and raises InvalidTransition. ONLY_FOR says which events are about creates or
+cancels only; for the other kind they have no row.
 """
 
 from dataclasses import dataclass
 
 from oms.lifecycle import events as e
+from oms.lifecycle.states import CommandKind, OrderStatus
 from oms.lifecycle.states import CommandState as S
-from oms.lifecycle.states import OrderStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     (S.IN_DOUBT, e.FoundForeign): Rule(S.PARKED),
     (S.IN_DOUBT, e.NotProcessed): Rule(S.QUEUED, S.IN_DOUBT),
     (S.IN_DOUBT, e.AttemptRefused): Rule(S.REFUSED, S.IN_DOUBT),
+    (S.IN_DOUBT, e.IdTaken): Rule(S.IN_DOUBT, S.IN_DOUBT),
     (S.IN_DOUBT, e.AbsenceProven): Rule(S.ABSENT),  # refused (id_consumed) where the exchange said 409: see replay
     (S.IN_DOUBT, e.EffectAbsent): Rule(S.ABSENT),
     (S.IN_DOUBT, e.Moot): Rule(S.REFUSED),
@@ -78,6 +80,27 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     (S.PARKED, e.CancelAcknowledged): _YES,
     (S.PARKED, e.Resolved): Rule(S.ACCEPTED),  # absent where the person says so: see replay
 }
+
+ONLY_FOR: dict[type[e.Event], CommandKind] = {
+    e.Acknowledged: CommandKind.CREATE,
+    e.IdTaken: CommandKind.CREATE,
+    e.Found: CommandKind.CREATE,
+    e.FoundForeign: CommandKind.CREATE,
+    e.AbsenceProven: CommandKind.CREATE,
+    e.Resolved: CommandKind.CREATE,
+    e.CancelAcknowledged: CommandKind.CANCEL,
+    e.EffectSeen: CommandKind.CANCEL,
+    e.EffectAbsent: CommandKind.CANCEL,
+    e.Moot: CommandKind.CANCEL,
+}
+
+
+def rule_of(kind: CommandKind, state: S, event: type[e.Event]) -> Rule | None:
+    """The row for an event in a state; None where the event moves no command of that kind."""
+    if ONLY_FOR.get(event, kind) is not kind:
+        return None
+    return COMMAND_TABLE.get((state, event))
+
 
 # Where an order's status may go. Terminal statuses of the exchange never reopen; unsent and rejected become live
 # only flagged `late`.

@@ -1,10 +1,18 @@
 """`oms cancel` and `oms withdraw`: orders at the exchange, and orders that never got there."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import click
 
 from oms.cli.invocation import Invocation, pass_invocation
 from oms.cli.options import Command
-from oms.cli.outcome import answer_run
+from oms.cli.outcome import answer_run, worth
+
+if TYPE_CHECKING:
+    from oms.app import Oms
+    from oms.records import OrderRecord
 
 
 @click.command(cls=Command, short_help="Cancel orders at the exchange.")
@@ -19,10 +27,20 @@ def cancel(invocation: Invocation, orders: tuple[str, ...], yes: bool) -> int:
     """
     with invocation.run() as oms:
         if len(orders) > 1 and invocation.environment == "prod":
-            invocation.confirm(f"Cancel {len(orders)} orders in prod?", yes=yes)
+            cost = worth(known(oms, orders))
+            invocation.confirm(f"Cancel {len(orders)} orders, ${cost} of which is not filled, in prod?", yes=yes)
         with invocation.notes.progress() as progress:
             report = oms.cancel(orders, progress=progress)
         return answer_run(invocation, oms, report, "canceling")
+
+
+def known(oms: "Oms", names: Sequence[str]) -> "Iterator[OrderRecord]":
+    """The ledger's orders of these names; what it does not know is left to the cancel itself to say."""
+    from oms.errors import UnknownOrder
+
+    for name in names:
+        with suppress(UnknownOrder):
+            yield oms.order(name)
 
 
 @click.command(cls=Command, short_help="Withdraw orders that were never sent.")

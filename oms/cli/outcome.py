@@ -133,3 +133,14 @@ def duration_text(seconds: int) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def worth(orders: Iterable["OrderRecord"]) -> str:
+    """What is not filled of these orders, at their limit prices: dollars, rounded down to the cent."""
+    from oms.units import format_dollars, parse_count, parse_dollars
+
+    open_e8 = 0
+    for order in orders:
+        left = order.count if order.remaining_count is None else order.remaining_count
+        open_e8 += parse_dollars(order.outcome_price) * parse_count(left)
+    return format_dollars(open_e8 // 1_000_000 * 10_000, 2)

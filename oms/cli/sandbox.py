@@ -7,8 +7,22 @@ import click
 
 from oms.cli.invocation import Invocation, pass_invocation
 from oms.cli.options import Group
+from oms.errors import OmsError
 
 MILLISECONDS: dict[str, Any] = {"metavar": "MS", "type": click.IntRange(min=0), "default": 0}
+
+
+class SandboxFailed(OmsError):
+    """The sandbox could not start."""
+
+    code = "sandbox_failed"
+
+
+class SandboxBusy(OmsError):
+    """Another sandbox serves that directory."""
+
+    code = "sandbox_busy"
+    exit_code = 6
 
 
 @click.group(cls=Group, short_help="Run a private exchange on this machine.")
@@ -46,11 +60,17 @@ def serve(invocation: Invocation, /, **given: Any) -> int:
     Address, key id and key file are in endpoint.json in its directory.
     """
     from oms.sandbox.options import ServeOptions
+    from oms.sandbox.server import IN_USE
     from oms.sandbox.server import serve as run_server
 
-    options = ServeOptions(**{**given, "dir": given["dir"] or invocation.config.sandbox_dir})
+    directory: Path = given["dir"] or invocation.config.sandbox_dir
+    options = ServeOptions(**{**given, "dir": directory})
     try:
-        options.knobs()
+        code = run_server(options)
     except ValueError as wrong:
         raise click.UsageError(str(wrong)) from wrong
-    return run_server(options)
+    except OSError as failed:
+        raise SandboxFailed(f"the sandbox cannot use {directory} or port {options.port}: {failed.strerror}") from failed
+    if code == IN_USE:
+        raise SandboxBusy(f"another sandbox serves {directory}", hint="name another one with --dir")
+    return code

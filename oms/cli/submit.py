@@ -11,7 +11,7 @@ from oms.cli import answer as stdout
 from oms.cli import terminal
 from oms.cli.invocation import Invocation, pass_invocation, stdin_bytes
 from oms.cli.options import Command
-from oms.cli.outcome import Count, answer_run, duration_text
+from oms.cli.outcome import Count, answer_run, duration_text, worth
 
 if TYPE_CHECKING:
     from oms.app import Oms, Preview, ResumePrompt
@@ -165,9 +165,11 @@ def flags_named() -> Iterator[None]:
 def _ask_retry(invocation: Invocation, oms: "Oms", batch: str, yes: bool) -> None:
     if invocation.environment != "prod":
         return
-    count = sum(1 for status in ("rejected", "unsent") for _ in oms.orders(batch=batch, status=status))
-    if count > 1:
-        invocation.confirm(f"Place {count} orders of batch {batch} again in prod?", yes=yes)
+    again = [order for status in ("rejected", "unsent") for order in oms.orders(batch=batch, status=status)]
+    if len(again) > 1:
+        invocation.confirm(
+            f"Place {len(again)} orders of batch {batch} costing ${worth(again)} again in prod?", yes=yes
+        )
 
 
 def _resume_question(invocation: Invocation, yes: bool) -> "Callable[[ResumePrompt], bool]":

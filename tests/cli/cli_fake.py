@@ -245,6 +245,9 @@ class FakeOms:
         limit = call.get("limit")
         return iter(self.answer_orders[:limit])
 
+    def order(self, name: str) -> OrderRecord:
+        return self.answer_orders[0]
+
     def run_orders(self, _report: SubmitReport) -> Iterator[OrderRecord]:
         return iter(self.answer_orders)
 

@@ -269,6 +269,7 @@ def test_prod_asks_before_more_than_one_order_and_cannot_without_a_terminal(
 def test_bulk_cancel_in_prod_needs_yes_and_elsewhere_never_asks(fake: type[FakeOms], cli: Cli) -> None:
     result = cli("cancel", "abcdefgh", "ijklmnop", "--env", "prod")
     assert (result.code, fake.calls) == (2, [])
+    assert "Cancel 2 orders, $14.00 of which is not filled, in prod?" in result.err
     assert "--yes" in result.err
     assert cli("cancel", "abcdefgh", "ijklmnop", "--env", "prod", "--yes").code == 0
     assert cli("cancel", "abcdefgh", "--env", "prod").code == 0

@@ -21,6 +21,7 @@
         OutcomeUnknown     3      it may have been acted on: ask before doing anything
       ReadFailed           6    a read of the exchange did not succeed; it says nothing about any order
       Halted               6    sending is stopped by hand
+      Interrupted    130, 143   a signal ended it before anything was recorded or sent
 
 Foreign exceptions are translated once, at the door of the room that meets them (`raise ... from exc`). When unsure
 whether a write was acted on, it is OutcomeUnknown. Messages name the thing, the value and the next step, and never
@@ -200,3 +201,13 @@ class Halted(OmsError):
 
     code = "halted"
     exit_code = 6
+
+
+class Interrupted(OmsError):
+    """A signal ended it before anything was recorded or sent."""
+
+    code = "interrupted"
+
+    def __init__(self, message: str, *, exit_code: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code

@@ -50,8 +50,8 @@ class BreakRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     Kinds, a closed list: duplicate (a second order under one id), parked (evidence conflicts), lost (an acknowledged
     order the exchange no longer shows), amended (fields differ from the intent), fills (trades do not add up to the
-    order's fill_count), late (turned up after its absence was concluded), unreadable (a listing held an order that could
-    not be read), no_effect (a cancel that left its order as it was).
+    order's fill_count), late (turned up after its absence was concluded), unreadable (a listing held an order that
+    could not be read), no_effect (a cancel that left its order as it was).
     """
 
     kind: str
@@ -97,7 +97,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 class Stop(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run ended before its queue was empty; `exit_code` is the design's (4, 5, 6, 130, 143)."""
 
-    code: str  # credentials | halted | paused | unreachable | refusals | interrupted | busy | lost_epoch | ledger
+    code: str  # credentials | halted | paused | rate_limited | unreachable | refusals | interrupted
     message: str
     hint: str
     exit_code: int

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 
 from oms.app import intake, reports, views
 from oms.app.retry import next_retry
-from oms.app.runs import Ended, Runs
+from oms.app.runs import Ended, Memory, Runs
 from oms.app.session import Report
 from oms.config import Config, load
-from oms.errors import ConfirmationNeeded, InputError, LedgerMissing
+from oms.errors import ConfirmationNeeded, InputError, Interrupted, LedgerMissing
 from oms.interrupt import Interrupt
 from oms.ledger import listing, queries
 from oms.ledger.claim import Scope
@@ -80,6 +80,7 @@ class Oms:
         self._interrupt = interrupt
         self._ledger: Ledger | None = None
         self._has_sent = False
+        self._memory = Memory()
 
     @classmethod
     def open(
@@ -210,6 +211,14 @@ class Oms:
         )
         return reports.of_cancel(ledger, keys, ended, began_us, ended_before)
 
+    def unhalt(self) -> str | None:
+        """Let sending go on after a halt (a duplicate sets one); why it was halted, None if it was not."""
+        ledger = self._open(create=False, writable=True)
+        reason = queries.halt_reason(ledger)
+        if reason is not None:
+            queries.lift_halt(ledger)
+        return reason
+
     def withdraw(self, names: Sequence[str] = (), *, batch: str | None = None) -> SubmitReport:
         """End queued orders that were never sent; nothing is asked of the exchange.
 
@@ -334,11 +343,11 @@ class Oms:
 
     def restore(self, source: Path) -> None:
         """Put a backup in the ledger's place; what was there is kept beside it. Raises LedgerError, LedgerBusy."""
-        from oms.ledger.backup import restore
         from oms.ledger.engine import real_path
+        from oms.ledger.restore import restore
 
         self.close()
-        restore(source, real_path(self.config.ledger_url), self.config.environment)
+        restore(source, real_path(self.config.ledger_url), self.config.environment, now_us=system_now_us())
 
     def check(self) -> Iterator[CheckRecord]:
         """Check the ledger against itself: SQLite's checks, hash chains, projections, fills."""
@@ -386,7 +395,7 @@ class Oms:
 
     def _runs(self, ledger: Ledger) -> Runs:
         self._has_sent = True
-        return Runs(self.config, ledger, self._interrupt)
+        return Runs(self.config, ledger, self._interrupt, self._memory)
 
     def _ttl_us(self, ttl_s: int | None) -> int | None:
         return self.config.submit.ttl_us if ttl_s is None else ttl_s * 1_000_000
@@ -419,11 +428,20 @@ class Oms:
                 new,
                 offer.intents(),
                 began_us,
-                lambda done: progress(Progress(phase="recording", done=done, total=new.row_count)),
+                lambda done: self._recorded(done, new.row_count, progress),
             )
         if not send:
             return reports.of_batch(ledger, known, Ended.quiet(), began_us, is_meant=True)
         return self._send_batch(ledger, known, began_us, wait=wait, progress=progress)
+
+    def _recorded(self, done: int, total: int, progress: Report) -> None:
+        if self._interrupt.is_requested:
+            raise Interrupted(
+                "interrupted while the batch was being recorded; nothing of it was recorded or sent",
+                exit_code=self._interrupt.exit_code,
+                hint="submit it again",
+            )
+        progress(Progress(phase="recording", done=done, total=total))
 
     def _known(self, new: NewBatch) -> RecordedBatch | None:
         ledger = self._open_or_none()

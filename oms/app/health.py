@@ -170,7 +170,7 @@ def _open_ledger_checks(ledger: Ledger) -> Iterator[CheckRecord]:
     yield CheckRecord(
         name="in doubt",
         ok=totals.in_doubt + totals.parked == 0,
-        seen=f"{totals.doubtful} in doubt ({totals.parked} parked, {totals.on_wire} on the wire), {totals.queued} queued",
+        seen=f"{totals.doubtful} in doubt, {totals.parked} of them parked; {totals.queued} queued",
         fix="run `oms reconcile`; parked orders need `oms resolve`",
     )
     reason = queries.halt_reason(ledger)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from oms.app.drive import Drive, resolve_all
-from oms.app.session import Report, Session, connect, endpoint, key_print, take_lock
+from oms.app.session import Endpoint, Report, Session, connect, endpoint, key_print, take_lock
 from oms.app.tally import Tally
 from oms.config import Config
 from oms.errors import CredentialsError, InputError, LedgerBusy, ReadFailed
@@ -25,6 +25,16 @@ from oms.reconciler.passes import Findings
 from oms.records import Progress, ReconcileReport, Stop, worst
 from oms.units import format_dollars
 from oms.venue.clock import system_now_us
+from oms.venue.door import Venue
+
+
+@dataclass(slots=True)
+class Memory:
+    """What runs of one process may keep between them: a connected venue, and the epoch that ended in order."""
+
+    where: Endpoint | None = None
+    venue: Venue | None = None
+    epoch: int | None = None
 
 
 @dataclass(slots=True)
@@ -45,10 +55,11 @@ class Ended:
 class Runs:
     """Runs over one ledger with one configuration."""
 
-    def __init__(self, config: Config, ledger: Ledger, interrupt: Interrupt) -> None:
+    def __init__(self, config: Config, ledger: Ledger, interrupt: Interrupt, memory: Memory) -> None:
         self._config = config
         self._ledger = ledger
         self._interrupt = interrupt
+        self._memory = memory
 
     def send(
         self,
@@ -92,22 +103,32 @@ class Runs:
     def _session(
         self, purpose: str, progress: Report, wait_s: float | None, is_done: Callable[[], bool], ended: Ended
     ) -> Iterator[Session | None]:
-        where = endpoint(self._config)
-        venue = connect(self._config, where)
+        where, venue = self._connected()
         if not take_lock(self._ledger, wait_s, self._interrupt, is_done):
             ended.is_done_elsewhere = True
             yield None
             return
         self._ledger.on_moved = ended.tally.note
         session = Session(self._config, self._ledger, venue, key_print(where.key_id), self._interrupt)
+        earlier, self._memory.epoch = self._memory.epoch, None
         try:
-            session.open(purpose, progress)
+            session.open(purpose, progress, epoch=earlier if purpose in ("submit", "cancel") else None)
             yield session
+            if session.stop is None:
+                self._memory.epoch = self._ledger.epoch
         finally:
             ended.notes += session.notes
             ended.stop = ended.stop or session.stop
             self._ledger.on_moved = lambda entries: None
             self._ledger.end_epoch()
+
+    def _connected(self) -> tuple[Endpoint, Venue]:
+        """The exchange, connected once for all runs of a process; our own sandbox may have moved meanwhile."""
+        memory = self._memory
+        if memory.where is None or memory.venue is None or not self._config.venue.base_url:
+            memory.where = endpoint(self._config)
+            memory.venue = connect(self._config, memory.where)
+        return memory.where, memory.venue
 
     # -- without the exchange ---------------------------------------------------------------------------------------
 

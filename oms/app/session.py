@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from oms.config import Config
+from oms.config.hosts import HOSTS
 from oms.errors import CredentialsError, LedgerBusy, OmsError, ReadFailed
 from oms.interrupt import Interrupt
 from oms.ledger import queries
@@ -32,7 +33,7 @@ from oms.venue.keys import load_key
 Report = Callable[[Progress], None]
 T = TypeVar("T")
 
-# A stranger under an id of our making, created so many horizons ago or less, may have company still on its way.
+# An order of our making that we had not sent, created so many horizons ago or less, may have company under way.
 _RECENT_HORIZONS = 5
 _RETRY_S = 0.5
 
@@ -109,30 +110,42 @@ class Session:
             ),
         )
 
-    def open(self, purpose: str, progress: Report) -> None:
-        """Begin the epoch and recover; the writer lock is held already. Sets `stop` where sending may not begin."""
+    def open(self, purpose: str, progress: Report, *, epoch: int | None = None) -> None:
+        """Begin the epoch and recover; the writer lock is held already. Sets `stop` where sending may not begin.
+
+        With the `epoch` of an earlier run of this process that ended in order, that one goes on, unless anybody or
+        anything has touched the ledger in between.
+        """
         now_us = self.venue.clock.now_us()
-        self.ledger.bind_host(self.venue.transport.host.name)
-        continued = self.ledger.open_epoch(purpose=purpose, key_print=self._print_of_key, now_us=now_us)
+        self.ledger.bind_host(_exchange_name(self.config, self.venue))
+        self._check_halt()
+        if epoch is not None and self.ledger.resume_epoch(epoch):
+            return
+        self.ledger.open_epoch(purpose=purpose, key_print=self._print_of_key, now_us=now_us)
         died = open_run(self.ledger, now_us)
         if died:
             self.notes.append(
                 f"{died} requests of a run that ended early are in doubt; the exchange is asked about them"
             )
         clear_if_nobody_records(self.ledger)
+        self._read_account(progress)
+
+    def _check_halt(self) -> None:
         reason = queries.halt_reason(self.ledger)
         if reason is not None:
             self.stop = Stop(
-                code="halted", message=f"sending is halted: {reason}", hint="look at `oms status`", exit_code=6
+                code="halted",
+                message=f"sending is halted: {reason}",
+                hint="look at `oms reconcile`; when it is safe, `oms unhalt`",
+                exit_code=6,
             )
-        self._read_account(continued, progress)
 
-    def _read_account(self, continued: bool, progress: Report) -> None:
+    def _read_account(self, progress: Report) -> None:
         try:
-            self._persist(self.venue.learn_limits)
+            self._learn_limits()
             self.scan = self._persist(self.reconciler.read_account)
             if self.scan is not None:
-                self._await_lost(self.scan, continued, progress)
+                self._await_lost(self.scan, progress)
         except CredentialsError as exc:
             self.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
         except ReadFailed as exc:
@@ -142,6 +155,14 @@ class Session:
                 hint=exc.hint or "check the network and `oms doctor`, then run `oms submit`",
                 exit_code=6,
             )
+
+    def _learn_limits(self) -> None:
+        try:
+            self.venue.learn_limits()
+        except ReadFailed:
+            # The smallest tier's numbers are safe with any account; whether the exchange can be reached at all shows
+            # at the next read.
+            self.notes.append("the account's rate limits could not be read; the smallest tier's are used")
 
     def _persist(self, read: Callable[[], T]) -> T | None:
         """Try a read again for as long as the run may wait for an exchange out of reach; None when interrupted."""
@@ -156,14 +177,13 @@ class Session:
                     raise
             time.sleep(_RETRY_S)
 
-    def _await_lost(self, scan: Scan, continued: bool, progress: Report) -> None:
+    def _await_lost(self, scan: Scan, progress: Report) -> None:
         """If this ledger has lost something recently, wait until nothing of it can still arrive, and read again."""
         findings = self.reconciler.findings
         if findings.preplaced:
             self.notes.append(f"{findings.preplaced} queued orders were at the exchange already and are not sent again")
-        newest_ms = findings.unknown_ours_at_ms
-        recent = newest_ms is not None and newest_ms > scan.as_of_ms - _RECENT_HORIZONS * self.horizon_ms
-        if not (recent or (findings.preplaced and not continued)):
+        newest_ms = findings.newest_surprise_ms
+        if newest_ms is None or newest_ms < scan.as_of_ms - _RECENT_HORIZONS * self.horizon_ms:
             return
         self.notes.append(
             "the exchange shows recent orders made by oms that this ledger had not sent: it was lost, copied or"
@@ -177,6 +197,12 @@ class Session:
             progress(Progress(phase="waiting", done=0, total=None, note="for what a lost ledger may have sent"))
             time.sleep(_RETRY_S)
         self._persist(self.reconciler.read_account)
+
+
+def _exchange_name(config: Config, venue: Venue) -> str:
+    """What the ledger is tied to: all hosts of one environment are one exchange, another address is another one."""
+    known = HOSTS[config.environment]
+    return f"kalshi {config.environment}" if venue.transport.host.name in known else venue.transport.host.name
 
 
 def take_lock(ledger: Ledger, wait_s: float | None, interrupt: Interrupt, is_done: Callable[[], bool]) -> bool:

@@ -162,6 +162,30 @@ class Ledger:
         self.note_seq(seq, durable=True)
         return continued
 
+    def resume_epoch(self, epoch: int) -> bool:
+        """Go on with an epoch of this process; False when anything has happened to the ledger since it ended.
+
+        Call it with the writer lock held.
+        """
+        assert self.locks.writer.is_held
+        mark = self.locks.mark.read()
+        if mark is None or engines.file_identity(self.path) != self._inode:
+            return False
+        with self.read() as connection:
+            known = _identity(connection)
+            seq = connection.execute(_NEWEST_SEQ).scalar_one()
+            on_wire = connection.execute(_ON_WIRE).scalar_one()
+        same = (mark.ledger_id, mark.epoch, mark.pid, mark.inode) == (
+            known.ledger_id,
+            epoch,
+            os.getpid(),
+            self._inode_number(),
+        )
+        if not same or known.epoch != epoch or seq < mark.seq or on_wire:
+            return False
+        self.epoch = epoch
+        return True
+
     def end_epoch(self) -> None:
         """End this run: checkpoint, and let go of the writer lock. Harmless when there is none."""
         with suppress(OmsError):
@@ -218,6 +242,7 @@ class Ledger:
 ACCOUNT_READ = schema.ACCOUNT_READ
 
 _EPOCH = select(schema.ledger.c.epoch)
+_ON_WIRE = text(f"SELECT count(*) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'")  # noqa: S608
 _NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
 
 

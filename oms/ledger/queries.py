@@ -214,6 +214,12 @@ def halt_reason(ledger: Ledger) -> str | None:
     return str(row[0]) if row is not None else None
 
 
+def lift_halt(ledger: Ledger) -> None:
+    """Let claims be made again; durable on return."""
+    with ledger.gated_write() as connection:
+        connection.execute(schema.controls.delete().where(schema.controls.c.name == "halt"))
+
+
 def queued_entries(ledger: Ledger, batch_key: int | None, page: int = 500) -> Iterator[list[Entry]]:
     """Queued creates of one batch (or all), in pages by key."""
     last = 0

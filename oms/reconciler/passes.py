@@ -41,7 +41,8 @@ class Findings:
     external: int = 0
     resolved: int = 0
     preplaced: int = 0  # queued orders that turned out to be at the exchange already
-    unknown_ours_at_ms: int | None = None  # creation of the newest order with an id of our making we do not know
+    # Creation of the newest order at the exchange that oms must have sent, but not from this ledger as it is.
+    newest_surprise_ms: int | None = None
     breaks: dict[tuple[str, str | None, str | None], BreakRecord] = field(default_factory=dict)
 
     def report(self, breaks: Iterable[BreakRecord]) -> None:
@@ -135,7 +136,9 @@ class Reconciler:
     def _count(self, before: Entry, after: Entry, event: e.Event) -> None:
         if isinstance(event, e.Found):
             self.findings.found += before.command.state is not CommandState.QUEUED
-            self.findings.preplaced += before.command.state is CommandState.QUEUED
+            if before.command.state is CommandState.QUEUED:
+                self.findings.preplaced += 1
+                self._note_surprise(event.order)
             if after.order.late and not before.order.late:
                 self.findings.late += 1
                 self.findings.report([compare.late_break(after)])
@@ -145,8 +148,11 @@ class Reconciler:
     def _note_stranger(self, order: Snapshot) -> None:
         self.findings.external += 1
         if ids.is_ours(order.client_order_id):
-            newest = self.findings.unknown_ours_at_ms or 0
-            self.findings.unknown_ours_at_ms = max(newest, order.created_ts_ms or 0)
+            self._note_surprise(order)
+
+    def _note_surprise(self, order: Snapshot) -> None:
+        newest = self.findings.newest_surprise_ms or 0
+        self.findings.newest_surprise_ms = max(newest, order.created_ts_ms or 0)
 
     def _check_user(self, scan: Scan) -> None:
         """The key's user must be the ledger's: another account's silence proves nothing about this one."""

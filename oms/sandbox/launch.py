@@ -39,7 +39,9 @@ def launch(directory: Path, options: ServeOptions | None = None) -> Running:
     The child outlives this process, and ends itself after 60 s without a request unless `options` say otherwise;
     options are used only when it has to be started. Raises NotStarted.
     """
-    wanted = ServeOptions(dir=directory, idle_exit_s=60) if options is None else options
+    # The skew bound has to be shorter than the in-flight horizon of the sandbox environment (3 s), as it is with the
+    # real exchange: what has not arrived by then never will.
+    wanted = ServeOptions(dir=directory, idle_exit_s=60, skew_s=2) if options is None else options
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _launching(directory):
         found = running(directory)

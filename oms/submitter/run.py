@@ -178,7 +178,7 @@ class Run:
         signs = self.turns.signs
         now_us = self._venue.clock.now_us()
         if signs.trouble_since_us is not None and now_us - signs.trouble_since_us > self._settings.wait_s * 1_000_000:
-            signs.stop = _gave_up(signs.is_paused, self._settings.wait_s)
+            signs.stop = _gave_up(signs.trouble, self._settings.wait_s)
             return False
         if signs.is_paused and time.monotonic() - self._asked_status_at >= _ASK_STATUS_S:
             self._asked_status_at = time.monotonic()
@@ -194,12 +194,19 @@ class Run:
             self.turns.resume()
 
 
-def _gave_up(is_paused: bool, wait_s: float) -> Stop:
-    if is_paused:
+def _gave_up(trouble: str, wait_s: float) -> Stop:
+    if trouble == "paused":
         return Stop(
             code="paused",
             message=f"the exchange has paused trading for over {wait_s:g} s; the rest stays queued",
             hint="run `oms submit` when it trades again",
+            exit_code=6,
+        )
+    if trouble == "rate_limited":
+        return Stop(
+            code="rate_limited",
+            message=f"the exchange has answered 429 for over {wait_s:g} s; the rest stays queued",
+            hint="something else uses this account's rate limit; run `oms submit` later",
             exit_code=6,
         )
     return Stop(

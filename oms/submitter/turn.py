@@ -5,7 +5,7 @@ goes wrong), and that one closed door does not reject a whole batch: sending sto
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -34,9 +34,10 @@ class Signs:
     stop: Stop | None = None
     is_paused: bool = False  # the exchange said so; its status has to be asked before the next claim
     hold_until_us: int = 0  # our clock: claim nothing before
-    trouble_since_us: int | None = None  # first of an unbroken row of not sent / paused answers
+    trouble_since_us: int | None = None  # first of an unbroken row of answers that nothing was processed
+    trouble: str = ""
     backoff_us: int = 0
-    unauthorized: int = 0  # in a row
+    unauthorized: set[int] = field(default_factory=set)  # commands answered 401 since the last understood answer
     refusal_code: str = ""
     refusals: int = 0  # in a row with that code
     rejected: int = 0
@@ -85,7 +86,8 @@ class Turns:
             case e.Acknowledged() | e.CancelAcknowledged() | e.IdTaken():
                 signs.refusals = 0
         if not isinstance(event, e.AttemptUnknown):
-            signs.unauthorized, signs.backoff_us, signs.trouble_since_us = 0, 0, None
+            signs.unauthorized.clear()
+            signs.backoff_us, signs.trouble_since_us = 0, None
         return event
 
     def _not_processed(self, entry: Entry, event: e.NotProcessed, now_us: int) -> e.Event:
@@ -93,26 +95,30 @@ class Turns:
         match event.why:
             case "rate_limited":
                 self._limiter.drain_write(now_us)
-                return event
-            case "unauthorized":
-                signs.unauthorized += 1
-                if signs.unauthorized >= 2:
-                    signs.stop = signs.stop or _credentials(event.detail)
-                return event
-            case "batch_refused":
-                self.singly.add(entry.command_key)
-                return event
+                return self._backed_off(event, now_us)
+            case "not_sent":
+                return self._backed_off(event, now_us)
             case "paused":
                 signs.is_paused = True
-                signs.trouble_since_us = signs.trouble_since_us or now_us
-                return event
-            case "not_sent":
-                signs.trouble_since_us = signs.trouble_since_us or now_us
-                signs.backoff_us = min(LAST_BACKOFF_US, max(FIRST_BACKOFF_US, signs.backoff_us * 2))
-                signs.hold_until_us = now_us + signs.backoff_us
-                return msgspec.structs.replace(event, not_before_us=signs.hold_until_us)
-            case _:
-                return event
+                signs.trouble_since_us, signs.trouble = signs.trouble_since_us or now_us, event.why
+            case "unauthorized":
+                # Many may be under way when the clock turns out to be off: only a second 401 for one order, signed
+                # after the first had corrected the clock, says that the key is refused.
+                if entry.command_key in signs.unauthorized:
+                    signs.stop = signs.stop or _credentials(event.detail)
+                signs.unauthorized.add(entry.command_key)
+            case "batch_refused":
+                self.singly.add(entry.command_key)
+        return event
+
+    def _backed_off(self, event: e.NotProcessed, now_us: int) -> e.Event:
+        """Hold all claims for a while, twice as long each time that the wait was in vain."""
+        signs = self.signs
+        signs.trouble_since_us, signs.trouble = signs.trouble_since_us or now_us, event.why
+        if now_us >= signs.hold_until_us:
+            signs.backoff_us = min(LAST_BACKOFF_US, max(FIRST_BACKOFF_US, signs.backoff_us * 2))
+            signs.hold_until_us = now_us + signs.backoff_us
+        return msgspec.structs.replace(event, not_before_us=signs.hold_until_us)
 
     def _refused(self, event: e.AttemptRefused) -> None:
         signs = self.signs

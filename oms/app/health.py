@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from oms.app.session import connect, endpoint
 from oms.config import Config
 from oms.errors import CredentialsError, LedgerMissing, OmsError
 from oms.ledger import listing, queries
-from oms.ledger.engine import real_path
+from oms.ledger.engine import real_path, sqlite_version
 from oms.ledger.ledger import Ledger, open_ledger
 from oms.ledger.lock import Locks
 from oms.records import CheckRecord, MarketRecord, StatusReport
@@ -118,8 +117,8 @@ def doctor(config: Config) -> Iterator[CheckRecord]:
 
 
 def _sqlite_check() -> CheckRecord:
-    version = sqlite3.sqlite_version_info
-    seen = sqlite3.sqlite_version
+    version = sqlite_version()
+    seen = ".".join(map(str, version))
     if version < (3, 37, 0):
         return CheckRecord(name="sqlite", ok=False, seen=seen, fix="oms needs 3.37 or later (STRICT tables)")
     if version < (3, 51, 3):

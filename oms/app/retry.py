@@ -7,9 +7,7 @@ crashing in between, never makes two retries of one row (P2).
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Row
+from typing import TYPE_CHECKING, Any
 
 from oms.errors import InputError
 from oms.intake import ids
@@ -18,6 +16,9 @@ from oms.ledger import listing
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import NewBatch
 from oms.lifecycle.states import Action, Outcome, SelfTradePrevention, Side, TimeInForce
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def _intents(ledger: Ledger, batch_key: int, key: bytes) -> Iterator[Intent]:
         yield ids.assign(_intent(row), key, number)
 
 
-def _intent(row: Row[Any]) -> Intent:
+def _intent(row: "Row[Any]") -> Intent:
     r = row._mapping
     return Intent(
         client_order_id="",

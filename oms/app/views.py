@@ -1,20 +1,22 @@
 """Ledger rows into the records that people and programs are given. Reads only; decides nothing."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Row
 
 from oms.lifecycle import events as e
 from oms.lifecycle.states import DOUBTFUL
 from oms.records import BatchRecord, OrderRecord, Story, TimelineEntry
 from oms.units import DOLLAR_E6, format_count, format_dollars, format_time
 
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
 _DOUBTFUL = {state.value for state in DOUBTFUL}
 
 
-def order_record(row: Row[Any], environment: str, *, preexisting: bool = False) -> OrderRecord:
+def order_record(row: "Row[Any]", environment: str, *, preexisting: bool = False) -> OrderRecord:
     """One row of `listing.ORDER_ROWS` as the contract's order record."""
     r = row._mapping
     price_e6: int = r["price_e6"]
@@ -69,7 +71,7 @@ def _optional(value: int | None, form: Any) -> str | None:
     return None if value is None else str(form(value))
 
 
-def batch_record(row: Row[Any], counts: Mapping[str, int], in_doubt: int) -> BatchRecord:
+def batch_record(row: "Row[Any]", counts: Mapping[str, int], in_doubt: int) -> BatchRecord:
     """One batch with what became of its orders."""
     r = row._mapping
     return BatchRecord(
@@ -87,12 +89,12 @@ def batch_record(row: Row[Any], counts: Mapping[str, int], in_doubt: int) -> Bat
 # -- why ------------------------------------------------------------------------------------------------------------
 
 
-def story(order: OrderRecord, rows: list[Row[Any]]) -> Story:
+def story(order: OrderRecord, rows: "list[Row[Any]]") -> Story:
     """The evidence of one order as a timeline, and where it stands."""
     return Story(order=order, summary=_summary(order), timeline=tuple(_entry(row) for row in rows))
 
 
-def _entry(row: Row[Any]) -> TimelineEntry:
+def _entry(row: "Row[Any]") -> TimelineEntry:
     r = row._mapping
     event = e.decode(r["kind"], r["data"])
     data: dict[str, object] = msgspec.json.decode(r["data"])

@@ -124,6 +124,11 @@ def _named(exc: BaseException | None, path: Path) -> Exception:
     )
 
 
+def sqlite_version() -> tuple[int, ...]:
+    """The version of the SQLite library in use."""
+    return sqlite3.sqlite_version_info
+
+
 def file_identity(path: Path) -> tuple[int, int] | None:
     """Device and inode of the file now under the path; None when there is none. stat() does not touch its locks."""
     try:

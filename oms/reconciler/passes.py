@@ -11,7 +11,7 @@ from oms import compare
 from oms.compare import Policy
 from oms.errors import LedgerForeign
 from oms.intake import ids
-from oms.ledger import queries
+from oms.ledger import account, queries
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
@@ -20,7 +20,7 @@ from oms.lifecycle.states import CommandKind, CommandState, Resend
 from oms.reconciler import apply
 from oms.reconciler.gather import Scan
 from oms.records import BreakRecord
-from oms.venue.account import Fill
+from oms.venue.account import Fill, Position
 from oms.venue.door import Venue
 
 FILLS_READ = "fills_read"  # watermark: fills were read up to then (exchange time)
@@ -79,7 +79,7 @@ class Reconciler:
         """
         since = queries.watermark(self.ledger)
         scan = self._scan(None if since is None else since - self.settings.horizon_ms)
-        apply.note_account_read(self.ledger, scan.as_of_ms, self.settings.now_us())
+        account.note_account_read(self.ledger, scan.as_of_ms, self.settings.now_us())
         return scan
 
     def read_since(self, since_ms: int) -> Scan:
@@ -160,7 +160,7 @@ class Reconciler:
             return
         known = self.ledger.identity().user_id
         if known is None and len(scan.user_ids) == 1:
-            apply.note_user(self.ledger, next(iter(scan.user_ids)))
+            account.note_user(self.ledger, next(iter(scan.user_ids)))
         elif known is not None and known not in scan.user_ids:
             raise LedgerForeign(
                 f"the API key belongs to user {sorted(scan.user_ids)[0]}, the ledger to user {known}; nothing was sent",
@@ -271,7 +271,7 @@ class Reconciler:
         self._record_fills(self.venue.account.fills(min_ts=min_ts))
         if min_ts is None or cutoff.trades_created_ms > min_ts * 1000:
             self._record_fills(self.venue.account.historical_fills(min_ts=min_ts))
-        apply.note_watermark(self.ledger, FILLS_READ, as_of_ms, self.settings.now_us())
+        account.note_watermark(self.ledger, FILLS_READ, as_of_ms, self.settings.now_us())
 
     def _record_fills(self, listing: Iterable[Fill]) -> None:
         chunk: list[Fill] = []
@@ -300,8 +300,19 @@ class Reconciler:
     def read_money(self) -> None:
         """Store balance and positions as last seen. Raises ReadFailed."""
         as_of_ms = self.venue.exchange.user_data_timestamp_ms()
-        apply.store_positions(self.ledger, list(self.venue.account.positions()), as_of_ms)
-        apply.store_balance(self.ledger, self.venue.account.balance(), as_of_ms)
+        account.store_positions(self.ledger, [_seen(each) for each in self.venue.account.positions()], as_of_ms)
+        balance = self.venue.account.balance()
+        account.store_balance(self.ledger, balance.balance_e6, balance.portfolio_value_e6 or 0, as_of_ms)
+
+
+def _seen(position: Position) -> account.SeenPosition:
+    return account.SeenPosition(
+        ticker=position.ticker,
+        position_e2=position.position_e2,
+        exposure_e6=position.exposure_e6,
+        realized_pnl_e6=position.realized_pnl_e6,
+        fees_e6=position.fees_paid_e6,
+    )
 
 
 def _filled(fill: Fill) -> e.Filled:

@@ -164,11 +164,14 @@ class Account:
         holding = self.holdings.get((subaccount, ticker))
         return 0 if holding is None else holding.now.position_e2
 
-    def closable_e2(self, subaccount: int, ticker: str, side: Side) -> int:
-        """How much an order of this side would close, beyond what resting orders already claim."""
+    def closable_e2(self, subaccount: int, ticker: str, side: Side, own_claim_e2: int = 0) -> int:
+        """How much an order of this side would close, beyond what resting orders already claim.
+
+        An order that rests already leaves its own claim out of theirs.
+        """
         position = self.position_e2(subaccount, ticker)
         held = max(0, -position if side == "bid" else position)
-        return max(0, held - self.closing_e2.get((subaccount, ticker, side), 0))
+        return max(0, held - self.closing_e2.get((subaccount, ticker, side), 0) + own_claim_e2)
 
     @property
     def latest_created_us(self) -> int:

@@ -31,7 +31,7 @@ class Desk:
         self._expiring: list[tuple[int, int, Order]] = []
         for order in state.by_order_id.values():
             if order.now.status == "resting":
-                self._watch_expiry(order)
+                self.watch_expiry(order)
 
     # ---- placing
 
@@ -39,7 +39,7 @@ class Desk:
         """Accept an order, match it and rest what is left; raises Refusal, and then it is not placed."""
         self.check_open()
         market = self._market(ticket)
-        self._check_unused(account, ticket.client_order_id)
+        self.check_unused(account, ticket.client_order_id)
         try:
             count, planned = self._check(account, ticket, market, when.at_us)
         except Refusal as refusal:
@@ -49,7 +49,7 @@ class Desk:
             raise
         order = self._accept(account, ticket, market, count, planned, when)
         if order.now.status == "resting" and self._is_in_tail(account, ticket.subaccount, when.at_us):
-            self._end(order, when, "")
+            self.end(order, when, "")
         return order
 
     def check_open(self) -> None:
@@ -66,7 +66,8 @@ class Desk:
             raise refuse(404, "market_not_found")
         return market
 
-    def _check_unused(self, account: Account, client_order_id: str) -> None:
+    def check_unused(self, account: Account, client_order_id: str) -> None:
+        """Raise the 409 for an id that is taken; how long one is, the knob `dedupe` says."""
         if not client_order_id:
             return
         earlier = account.by_client_order_id.get(client_order_id)
@@ -78,7 +79,7 @@ class Desk:
 
     def _check(self, account: Account, ticket: Ticket, market: Market, at_us: int) -> tuple[int, Plan]:
         """All rules that need no change; returns the count to match (reduce_only caps it) and the trades."""
-        _check_tradable(market)
+        check_tradable(market)
         if not market.has_price(ticket.price_e4):
             raise refuse(400, "invalid_price")
         _check_options(ticket, at_us)
@@ -98,7 +99,7 @@ class Desk:
 
     def _check_money(self, account: Account, ticket: Ticket, market: Market, count: int, planned: Plan) -> None:
         opening = count - min(count, account.closable_e2(ticket.subaccount, ticket.ticker, ticket.side))
-        needed = cost_e6(ticket.side, ticket.price_e4, opening) + _taker_fees(planned)
+        needed = cost_e6(ticket.side, ticket.price_e4, opening) + taker_fees(planned)
         needed += fee_e6(count - planned.count_e2, ticket.price_e4, market.series.maker_rate_e4)
         purse = account.purse(ticket.subaccount, market.exchange_index)
         if needed > purse.available_e6:
@@ -110,10 +111,10 @@ class Desk:
         self, account: Account, ticket: Ticket, market: Market, count: int, planned: Plan, when: Moment
     ) -> Order:
         for own in planned.self_canceled:
-            self._end(own, when, "SelfTradeCancel")
+            self.end(own, when, "SelfTradeCancel")
         order = self.state.new_order(account.user_id, ticket, market.exchange_index, when.at_us)
         for take in planned.takes:
-            self._trade(order, take, when)
+            self.trade(order, take, when)
         left = ticket.count_e2 - planned.count_e2
         is_resting = left > 0 and ticket.time_in_force == "good_till_canceled" and not planned.stopped
         status: Status = "executed" if left == 0 else "resting" if is_resting else "canceled"
@@ -130,24 +131,26 @@ class Desk:
             remaining_e2=resting,
             taker_cost_e6=sum(cost_e6(ticket.side, t.maker.now.price_e4, t.count_e2) for t in planned.takes),
             maker_cost_e6=0,
-            taker_fees_e6=_taker_fees(planned),
+            taker_fees_e6=taker_fees(planned),
             maker_fees_e6=0,
-            reserved_e6=_reserve(market, order, resting, closing, ticket.price_e4),
+            reserved_e6=reserve(market, order, resting, closing, ticket.price_e4),
             closing_e2=closing,
             expiration_time=ticket.expiration_time,
+            place=self.state.take_place(),
             reason="",
         )
         self._account_for(order, None, version)
         self.state.add_version(order, version)
         if is_resting:
             self.state.books[ticket.ticker].half(ticket.side).add(order)
-            self._watch_expiry(order)
-        self._stamp(account, order, when)
+            self.watch_expiry(order)
+        self.stamp(account, order, when)
         return order
 
     # ---- trading
 
-    def _trade(self, taker: Order, take: Take, when: Moment) -> None:
+    def trade(self, taker: Order, take: Take, when: Moment) -> None:
+        """Carry out one planned trade; the taker's own version is the caller's to make."""
         maker, count = take
         market = self.state.markets[maker.ticket.ticker]
         price = maker.now.price_e4
@@ -162,7 +165,7 @@ class Desk:
         closing = max(0, before.closing_e2 - count)
         fee = fee_e6(count, before.price_e4, market.series.maker_rate_e4)
         self.state.books[market.ticker].half(maker.ticket.side).shrink(maker, count)
-        self._change(
+        self.change(
             maker,
             msgspec.structs.replace(
                 before,
@@ -174,14 +177,14 @@ class Desk:
                 maker_cost_e6=before.maker_cost_e6 + cost_e6(maker.ticket.side, before.price_e4, count),
                 maker_fees_e6=before.maker_fees_e6 + fee,
                 closing_e2=closing,
-                reserved_e6=_reserve(market, maker, left, closing, before.price_e4),
+                reserved_e6=reserve(market, maker, left, closing, before.price_e4),
                 reason="Trade",
             ),
         )
         self._book_fill(maker, trade_id, before.price_e4, count, False, fee, when)
         account = self.state.accounts.get(maker.user_id)
         if account is not None:
-            self._stamp(account, maker, when)
+            self.stamp(account, maker, when)
 
     def _book_fill(
         self, order: Order, trade_id: str, price: int, count: int, is_taker: bool, fee: int, when: Moment
@@ -220,14 +223,19 @@ class Desk:
         """
         if self.state.knobs.pause == "exchange":
             raise refuse(409, "exchange_is_paused")
+        order = self.resting(account, order_id, shard, subaccount)
+        reduced = order.now.remaining_e2
+        self.end(order, when, "")
+        return order, reduced
+
+    def resting(self, account: Account, order_id: str, shard: int, subaccount: int) -> Order:
+        """The account's resting order on a shard and subaccount; raises the 404 that tells nothing apart."""
         order = self.state.by_order_id.get(order_id)
         if order is None or order.user_id != account.user_id or order.now.status != "resting":
             raise not_found()
         if order.exchange_index != shard or order.ticket.subaccount != subaccount:
             raise not_found()
-        reduced = order.now.remaining_e2
-        self._end(order, when, "")
-        return order, reduced
+        return order
 
     def cancel_all(self, account: Account, subaccount: int | None, when: Moment) -> int:
         """Cancel every resting order of the account (or of one subaccount); returns how many."""
@@ -280,9 +288,10 @@ class Desk:
         while self._expiring and self._expiring[0][0] <= now_us:
             at_us, _, order = heapq.heappop(self._expiring)
             if order.now.status == "resting" and order.now.expiration_time == at_us // MICROS:
-                self._end(order, Moment(at_us, at_us), "ExpiryCancel")
+                self.end(order, Moment(at_us, at_us), "ExpiryCancel")
 
-    def _watch_expiry(self, order: Order) -> None:
+    def watch_expiry(self, order: Order) -> None:
+        """Have a resting order canceled when it expires, if it does."""
         if order.now.expiration_time is not None:
             heapq.heappush(self._expiring, (order.now.expiration_time * MICROS, order.seq, order))
 
@@ -292,13 +301,14 @@ class Desk:
             order for book in books for half in (book.bids, book.asks) for order in half.best_first() if chosen(order)
         ]
         for order in ended:
-            self._end(order, when, reason)
+            self.end(order, when, reason)
         return len(ended)
 
-    def _end(self, order: Order, when: Moment, reason: str) -> None:
+    def end(self, order: Order, when: Moment, reason: str) -> None:
+        """Cancel a resting order, with the stream's word for why ("" when its user asked)."""
         before = order.now
         self.state.books[order.ticket.ticker].half(order.ticket.side).shrink(order, before.remaining_e2)
-        self._change(
+        self.change(
             order,
             msgspec.structs.replace(
                 before,
@@ -313,11 +323,12 @@ class Desk:
         )
         account = self.state.accounts.get(order.user_id)
         if account is not None:
-            self._stamp(account, order, when)
+            self.stamp(account, order, when)
 
     # ---- money and claims of resting orders
 
-    def _change(self, order: Order, version: Version) -> None:
+    def change(self, order: Order, version: Version) -> None:
+        """Make the next version of an order, with what it reserves and claims."""
         self._account_for(order, order.now, version)
         self.state.add_version(order, version)
 
@@ -334,20 +345,23 @@ class Desk:
             claim = (ticket.subaccount, ticket.ticker, ticket.side)
             account.closing_e2[claim] = account.closing_e2.get(claim, 0) + claimed
 
-    def _stamp(self, account: Account, order: Order, when: Moment) -> None:
+    def stamp(self, account: Account, order: Order, when: Moment) -> None:
+        """Keep the purse of an order as it is after a change."""
         self.state.stamp_purse(account, order.ticket.subaccount, order.exchange_index, *when)
 
 
-def _taker_fees(planned: Plan) -> int:
+def taker_fees(planned: Plan) -> int:
+    """What the planned trades cost the taker, in dollars x 10^6."""
     return sum(fee_e6(take.count_e2, take.maker.now.price_e4, TAKER_RATE_E4) for take in planned.takes)
 
 
-def _reserve(market: Market, order: Order, left: int, closing: int, price: int) -> int:
+def reserve(market: Market, order: Order, left: int, closing: int, price: int) -> int:
     """Dollars x 10^6 held back for a resting order: what it would open, and the makers' fee on all of it."""
     return cost_e6(order.ticket.side, price, left - closing) + fee_e6(left, price, market.series.maker_rate_e4)
 
 
-def _check_tradable(market: Market) -> None:
+def check_tradable(market: Market) -> None:
+    """Raise the refusal of a market that does not trade."""
     if market.status == "inactive":
         # A bot logged 335 of these in half an hour against one halted market (third party, October 2026).
         raise refuse(409, "trading_is_paused")

@@ -32,7 +32,7 @@ _TABLES = {
         "initial_e2 INTEGER NOT NULL, fill_e2 INTEGER NOT NULL, remaining_e2 INTEGER NOT NULL, "
         "taker_cost_e6 INTEGER NOT NULL, maker_cost_e6 INTEGER NOT NULL, taker_fees_e6 INTEGER NOT NULL, "
         "maker_fees_e6 INTEGER NOT NULL, reserved_e6 INTEGER NOT NULL, closing_e2 INTEGER NOT NULL, "
-        "expiration_time INTEGER, reason TEXT NOT NULL, PRIMARY KEY (seq, version)"
+        "expiration_time INTEGER, place INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (seq, version)"
     ),
     "trades": (
         "n INTEGER PRIMARY KEY, trade_id TEXT NOT NULL, ticker TEXT NOT NULL, price_e4 INTEGER NOT NULL, "

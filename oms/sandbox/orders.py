@@ -52,11 +52,12 @@ class Version(msgspec.Struct, frozen=True, gc=False):
     reserved_e6: int
     closing_e2: int  # of the remaining count, what closes a position and so needs no collateral
     expiration_time: int | None
+    place: int  # in the queue of its price: lower trades first
     reason: str  # why it changed, in the words of the exchange's stream; "" for a plain user's request
 
 
 class Order(msgspec.Struct, gc=False):
-    """One order, newest version last."""
+    """One order, newest version last. An amend that gives it a new client_order_id replaces its ticket."""
 
     seq: int
     order_id: str

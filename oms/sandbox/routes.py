@@ -45,6 +45,8 @@ OPERATIONS = (
     _write("BatchCancelOrdersV2", "DELETE", f"{_V2}/batched", writes.cancel_batch, is_batch=True),
     _write("CancelAllOrdersV2", "DELETE", _V2, writes.cancel_all),
     _write("CancelOrderV2", "DELETE", f"{_V2}/{{order_id}}", writes.cancel),
+    _write("AmendOrderV2", "POST", f"{_V2}/{{order_id}}/amend", writes.amend),
+    _write("DecreaseOrderV2", "POST", f"{_V2}/{{order_id}}/decrease", writes.decrease),
     _write("CreateOrder", "POST", _V1, v1.create),
     _write("BatchCreateOrders", "POST", f"{_V1}/batched", v1.create_batch, is_batch=True),
     _write("BatchCancelOrders", "DELETE", f"{_V1}/batched", v1.cancel_batch, is_batch=True),

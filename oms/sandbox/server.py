@@ -34,7 +34,7 @@ from oms.sandbox.wire import PREFIX, Request, Response, json_response
 
 IN_USE = 75  # exit code: another server has this directory (EX_TEMPFAIL)
 BROKEN = 70  # exit code: a bug; the last committed state is intact (EX_SOFTWARE)
-LOCK_WAIT_S = 3.0
+LOCK_WAIT_S = 2.0  # longer than a server takes to end after SIGTERM
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 

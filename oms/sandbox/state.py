@@ -53,6 +53,7 @@ class State:
         self.keys: dict[str, Key] = {}
         self.trades: list[Trade] = []
         self.next_seq = journal.last("placed") + 1
+        self._last_place = 0
         self.now_us = 0  # the latest instant anything happened at; never goes back when the clock does
         self.hidden: list[Moment] = []  # changes that reads show later than their time
 
@@ -104,7 +105,10 @@ class State:
             self_trade_prevention_type="taker_at_cross",
         )
         order = self.new_order(user_id, ticket, market.exchange_index, now_us)
-        version = Version(now_us, now_us, "resting", price_e4, count_e2, 0, count_e2, 0, 0, 0, 0, 0, 0, None, "")
+        place = self.take_place()
+        version = Version(
+            now_us, now_us, "resting", price_e4, count_e2, 0, count_e2, *(0, 0, 0, 0, 0, 0, None, place, "")
+        )
         self.add_version(order, version)
         self.books[market.ticker].half(ticket.side).add(order)
 
@@ -132,11 +136,34 @@ class State:
         latest = now_us if account is None else max(now_us, account.latest_created_us)
         order_id = self.ids.uuid("order", seq)
         order = Order(seq, order_id, user_id, ticket, exchange_index, now_us, latest, [])
-        placed = (seq, order_id, user_id, ticket.client_order_id, ticket.ticker, ticket.side, ticket.count_e2)
-        rest = (ticket.price_e4, ticket.subaccount, exchange_index, now_us, msgspec.json.encode(ticket).decode())
-        self.journal.add("placed", placed + rest)
+        self._add_placed(order)
         self._keep_order(order)
         return order
+
+    def _add_placed(self, order: Order) -> None:
+        ticket = order.ticket
+        self.journal.add(
+            "placed",
+            (
+                *(order.seq, order.order_id, order.user_id, ticket.client_order_id, ticket.ticker, ticket.side),
+                *(ticket.count_e2, ticket.price_e4, ticket.subaccount, order.exchange_index, order.created_us),
+                msgspec.json.encode(ticket).decode(),
+            ),
+        )
+
+    def take_place(self) -> int:
+        """The place behind everybody in every queue."""
+        self._last_place += 1
+        return self._last_place
+
+    def rename(self, order: Order, client_order_id: str, now_us: int) -> None:
+        """Give an order another client_order_id; the old one stays used up."""
+        account = self.accounts[order.user_id]
+        if order.ticket.client_order_id:
+            self.burn(account, order.ticket.client_order_id, now_us)
+        order.ticket = msgspec.structs.replace(order.ticket, client_order_id=client_order_id)
+        account.by_client_order_id[client_order_id] = order
+        self._add_placed(order)
 
     def add_version(self, order: Order, version: Version) -> None:
         """Keep the newest version of an order."""
@@ -221,11 +248,11 @@ class State:
             version = Version(*tuple(row)[2:])
             by_seq[row["seq"]].versions.append(version)
             self.now_us = max(self.now_us, version.at_us)
+            self._last_place = max(self._last_place, version.place)
             if version.shown_us > version.at_us:
                 self.hidden.append(Moment(version.at_us, version.shown_us))
         resting = [order for order in by_seq.values() if order.now.status == "resting"]
-        # A queue's order is the order in which versions were made: only what rests now, oldest first.
-        for order in resting:
+        for order in sorted(resting, key=lambda order: order.now.place):
             self.books[order.ticket.ticker].half(order.ticket.side).add(order)
             account = self.accounts.get(order.user_id)
             if account is not None and order.now.closing_e2:

@@ -58,6 +58,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return document
 
 
+def _is_int(value: int, kind: type) -> bool:
+    """Is it what a 64-bit integer field takes (or a bool field, for which Python's True is an int too)?"""
+    return kind is bool or (not isinstance(value, bool) and abs(value) < 2**63)
+
+
 def typed(document: object, fields: Mapping[str, str], record: str) -> dict[str, Any]:
     """The known fields that are given, each of its declared type. Nulls count as not given, unknown keys pass."""
     if not isinstance(document, dict):
@@ -68,7 +73,7 @@ def typed(document: object, fields: Mapping[str, str], record: str) -> dict[str,
         if value is None:
             continue
         kind = _PYTHON_TYPES[wanted]
-        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or abs(value) >= 2**63)):
+        if not isinstance(value, kind) or (isinstance(value, int) and not _is_int(value, kind)):
             raise wrong_type(_json_name(value), record, field, wanted)
         given[field] = value
     return given
@@ -100,15 +105,16 @@ def expiry_in(given: Mapping[str, Any], field: str = "expiration_time") -> int |
     return expires
 
 
-def client_order_id_in(given: Mapping[str, Any]) -> str:
+def client_order_id_in(given: Mapping[str, Any], field: str = "client_order_id") -> str:
     """The caller's id, empty when not given."""
-    value = str(given.get("client_order_id", ""))
+    value = str(given.get(field, ""))
     if value and _CLIENT_ORDER_ID.fullmatch(value) is None:
-        raise refuse(400, "invalid_parameters", details="client_order_id has a bad length or character")
+        raise refuse(400, "invalid_parameters", details=f"{field} has a bad length or character")
     return value
 
 
-def _side_in(given: Mapping[str, Any]) -> Side:
+def side_in(given: Mapping[str, Any]) -> Side:
+    """The side of the YES book."""
     side = given.get("side")
     if side == "bid":
         return "bid"
@@ -127,7 +133,8 @@ def count_in(given: Mapping[str, Any], field: str = "count") -> int:
     return count
 
 
-def _price_in(given: Mapping[str, Any]) -> int:
+def price_in(given: Mapping[str, Any]) -> int:
+    """A required price, in price_e4; whether it is on the market's grid is not asked here."""
     if not given.get("price"):
         raise refuse(400, "invalid_order", details="price is required")
     price = amounts.price_e4(given["price"])
@@ -141,13 +148,13 @@ def read_ticket(document: object) -> Ticket:
     given = typed(document, CREATE_FIELDS, "CreateOrderV2Request")
     if not given.get("ticker"):
         raise refuse(400, "missing_parameters", details="ticker is required")
-    side = _side_in(given)
+    side = side_in(given)
     return Ticket(
         ticker=given["ticker"],
         client_order_id=client_order_id_in(given),
         side=side,
         count_e2=count_in(given),
-        price_e4=_price_in(given),
+        price_e4=price_in(given),
         time_in_force=one_of(given, "time_in_force", TIMES_IN_FORCE),
         self_trade_prevention_type=one_of(given, "self_trade_prevention_type", SELF_TRADE_PREVENTION),
         expiration_time=expiry_in(given),

@@ -161,9 +161,10 @@ def cancel_batch(call: Call) -> Response:
     """DELETE /portfolio/orders/batched, with `ids` or `orders` in the body."""
     _check_alive(call)
     given = parse_object(call.request.body)
-    items = given.get("orders") or [{"order_id": order_id} for order_id in given.get("ids") or []]
+    if isinstance(given.get("ids"), list):
+        given["orders"] = [{"order_id": order_id} for order_id in given["ids"]]
     answers: list[dict[str, Any]] = []
-    for item in items:
+    for item in orders_of(call, call.meter.limits.write.bucket_capacity // 2, given):
         fields = typed(item, {"order_id": "string", "subaccount": "int"}, "BatchCancelOrdersRequestOrder")
         order_id = fields.get("order_id", "")
         try:

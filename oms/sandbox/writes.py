@@ -1,23 +1,58 @@
-"""The V2 writes: create, cancel, their batches, and cancel-all. They answer flat, without a status."""
+"""The V2 writes: create, cancel, amend, decrease, batches, cancel-all. They answer flat, without a status."""
 
 from typing import Any
 
-from oms.sandbox import amounts
+from oms.sandbox import amendments, amounts
+from oms.sandbox.amendments import Amendment
 from oms.sandbox.calls import Call
-from oms.sandbox.orders import Order, Ticket
+from oms.sandbox.orders import Order, Ticket, Version
 from oms.sandbox.refusals import Refusal, malformed, not_found, refuse
-from oms.sandbox.tickets import parse_object, read_ticket, subaccount_in, typed
+from oms.sandbox.tickets import (
+    client_order_id_in,
+    count_in,
+    expiry_in,
+    parse_object,
+    price_in,
+    read_ticket,
+    side_in,
+    subaccount_in,
+    typed,
+)
 from oms.sandbox.wire import Response, json_response
 
 CANCEL_FIELDS = {"order_id": "string", "subaccount": "int", "exchange_index": "int", "market_ticker": "string"}
 
 
+AMEND_FIELDS = {
+    "ticker": "string",
+    "side": "string",
+    "price": "string",
+    "count": "string",
+    "client_order_id": "string",
+    "updated_client_order_id": "string",
+    "expiration_time": "int64",
+    "exchange_index": "int",
+}
+DECREASE_FIELDS = {
+    "reduce_by": "string",
+    "reduce_to": "string",
+    "exchange_index": "int",
+    "market_ticker": "string",
+}
+
+
+def _head(order: Order) -> dict[str, Any]:
+    """How every answer about one order begins; without a client_order_id where none was given."""
+    head = {"order_id": order.order_id}
+    if order.ticket.client_order_id:
+        head["client_order_id"] = order.ticket.client_order_id
+    return head
+
+
 def created_document(order: Order) -> dict[str, Any]:
     """What the exchange says of an order it just took; averages only where something was filled."""
     version = order.now
-    answer: dict[str, Any] = {"order_id": order.order_id}
-    if order.ticket.client_order_id:
-        answer["client_order_id"] = order.ticket.client_order_id
+    answer = _head(order)
     answer["fill_count"] = amounts.count_text(version.fill_e2)
     answer["remaining_count"] = amounts.count_text(version.remaining_e2)
     if version.fill_e2:
@@ -52,9 +87,9 @@ def create(call: Call) -> Response:
     return json_response(201, created_document(_place(call, parse_object(call.request.body))))
 
 
-def orders_of(call: Call, largest: int) -> list[Any]:
-    """The items of a batch; raises 400 when there are none or too many."""
-    items = parse_object(call.request.body).get("orders")
+def orders_of(call: Call, largest: int, given: dict[str, Any] | None = None) -> list[Any]:
+    """The items of a batch (of its body, unless `given`); raises 400 when there are none or too many."""
+    items = (parse_object(call.request.body) if given is None else given).get("orders")
     if not isinstance(items, list) or not items:
         raise refuse(400, "missing_parameters", details="orders is required")
     if len(items) > largest:
@@ -105,10 +140,7 @@ def shard_of(call: Call, exchange_index: int | None, market_ticker: str | None) 
 
 
 def _canceled_document(order: Order, reduced: int) -> dict[str, Any]:
-    answer: dict[str, Any] = {"order_id": order.order_id}
-    if order.ticket.client_order_id:
-        answer["client_order_id"] = order.ticket.client_order_id
-    return {**answer, "reduced_by": amounts.count_text(reduced), "ts_ms": order.now.at_us // 1000}
+    return {**_head(order), "reduced_by": amounts.count_text(reduced), "ts_ms": order.now.at_us // 1000}
 
 
 def cancel(call: Call) -> Response:
@@ -146,3 +178,63 @@ def cancel_all(call: Call) -> Response:
     subaccount = call.subaccount(call.integer("subaccount"), None)
     call.desk.cancel_all(call.account, subaccount, call.when)
     return Response(204)
+
+
+def _resting(call: Call, exchange_index: int | None, ticker: str | None) -> Order:
+    subaccount = call.subaccount(call.integer("subaccount"), 0) or 0
+    shard = shard_of(call, exchange_index, ticker)
+    return call.desk.resting(call.account, call.path["order_id"], shard, subaccount)
+
+
+def amend(call: Call) -> Response:
+    """POST /portfolio/events/orders/{order_id}/amend: 200; `fill_count` and averages are of this amend alone."""
+    given = typed(parse_object(call.request.body), AMEND_FIELDS, "AmendOrderV2Request")
+    if not given.get("ticker"):
+        raise refuse(400, "missing_parameters", details="ticker is required")
+    wanted = Amendment(
+        ticker=given["ticker"],
+        side=side_in(given),
+        price_e4=price_in(given),
+        count_e2=count_in(given),
+        client_order_id=client_order_id_in(given),
+        updated_client_order_id=client_order_id_in(given, "updated_client_order_id"),
+        expiration_time=expiry_in(given),
+    )
+    # An amend always names a ticker, but it is the order's own that says where it is: a wrong one is a mismatch.
+    order = call.state.by_order_id.get(call.path["order_id"])
+    ticker = wanted.ticker if order is None else order.ticket.ticker
+    order = _resting(call, given.get("exchange_index"), ticker)
+    before = order.now
+    planned = amendments.amend(call.desk, call.account, order, wanted, call.when)
+    answer = _head(order)
+    if _terms(order.now) != _terms(before):
+        answer["remaining_count"] = amounts.count_text(order.now.remaining_e2)
+        answer["fill_count"] = amounts.count_text(planned.count_e2)
+    if planned.count_e2:
+        cost = amounts.average_e4(order.now.taker_cost_e6 - before.taker_cost_e6, planned.count_e2)
+        price = cost if order.ticket.side == "bid" else amounts.ONE_DOLLAR_E4 - cost
+        fees = order.now.taker_fees_e6 - before.taker_fees_e6
+        answer["average_fill_price"] = amounts.price_text(price)
+        answer["average_fee_paid"] = amounts.price_text(amounts.average_e4(fees, planned.count_e2))
+    return json_response(200, {**answer, "ts_ms": order.now.at_us // 1000})
+
+
+def _terms(version: Version) -> tuple[int | None, ...]:
+    """What an amend can change."""
+    return version.price_e4, version.initial_e2, version.fill_e2, version.remaining_e2, version.expiration_time
+
+
+def decrease(call: Call) -> Response:
+    """POST /portfolio/events/orders/{order_id}/decrease: 200 with what remains."""
+    given = typed(parse_object(call.request.body), DECREASE_FIELDS, "DecreaseOrderV2Request")
+    if ("reduce_by" in given) == ("reduce_to" in given):
+        raise refuse(400, "invalid_parameters", details="exactly one of reduce_by and reduce_to")
+    order = _resting(call, given.get("exchange_index"), given.get("market_ticker"))
+    remaining = order.now.remaining_e2
+    by = count_in(given, "reduce_by") if "reduce_by" in given else 0
+    to = amounts.count_e2(given["reduce_to"]) if "reduce_to" in given else remaining - by
+    if to is None or not 0 <= to <= remaining:
+        raise refuse(400, "invalid_parameters", details=f"{amounts.count_text(remaining)} remain")
+    amendments.decrease(call.desk, call.account, order, to, call.when)
+    remains = amounts.count_text(order.now.remaining_e2)
+    return json_response(200, {**_head(order), "remaining_count": remains, "ts_ms": order.now.at_us // 1000})

@@ -65,7 +65,11 @@ class Steps:
 
     def call(self, method: str, path: str, body: Any = None, *, signed_s: int = 0, **query: Any) -> Answer:
         """One request now, signed `signed_s` seconds off."""
-        return Answer(self.exchange.handle(self.request(method, path, body, signed_s=signed_s, **query), self.now_us))
+        return self.ask(self.request(method, path, body, signed_s=signed_s, **query))
+
+    def ask(self, request: Request) -> Answer:
+        """Hand over a request now."""
+        return Answer(self.exchange.handle(request, self.now_us))
 
     def request(self, method: str, path: str, body: Any = None, *, signed_s: int = 0, **query: Any) -> Request:
         """A signed request."""

@@ -59,7 +59,10 @@ def test_launch_starts_one_and_finds_it_again(directory: Path) -> None:
 
 
 def test_two_starters_at_once_end_with_one_sandbox(directory: Path) -> None:
-    program = "import sys; from pathlib import Path; from oms.sandbox.launch import launch; print(launch(Path(sys.argv[1])).pid)"
+    program = (
+        "import sys; from pathlib import Path; from oms.sandbox.launch import launch;"
+        "print(launch(Path(sys.argv[1])).pid)"
+    )
     starters = [
         subprocess.Popen([sys.executable, "-c", program, str(directory)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for _ in range(3)

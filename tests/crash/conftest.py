@@ -1,0 +1,44 @@
+"""Zygotes and a key, made once for all crash tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from oms.sandbox.auth import new_private_pem
+from tests.crash.lives import Nursery, World, new_world
+
+# The machine has two cores, and a life waits for disk and exchange half of its time.
+NURSERIES = 3
+
+
+@pytest.fixture(scope="session")
+def nurseries() -> Iterator[list[Nursery]]:
+    """Processes to fork lives from, one for each thread of a test."""
+    made = [Nursery() for _ in range(NURSERIES)]
+    yield made
+    for nursery in made:
+        nursery.close()
+
+
+@pytest.fixture(scope="session")
+def exchange_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key for every exchange: making one takes longer than a life."""
+    path = tmp_path_factory.mktemp("key") / "key.pem"
+    path.write_bytes(new_private_pem())
+    return path
+
+
+@pytest.fixture
+def world_of(
+    tmp_path: Path, nurseries: list[Nursery], exchange_key: Path
+) -> Iterator[Callable[..., World]]:
+    """`world_of(settings={...}, dedupe="open_only")`: a world of this test's own, gone when it ends."""
+    with ExitStack() as stack:
+
+        def make(settings: dict[str, str] | None = None, **options: object) -> World:
+            directory = tmp_path / f"world{len(list(tmp_path.iterdir()))}"
+            return stack.enter_context(new_world(directory, nurseries[0], exchange_key, settings, **options))
+
+        yield make

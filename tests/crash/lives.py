@@ -1,0 +1,178 @@
+"""Lives of oms over one ledger and one exchange, for tests that end them.
+
+A `Nursery` is a zygote seen from the test; a `World` is one exchange, one ledger and one file of orders, in which
+lives are run: `world.live("submit", FILE)` to its end, `world.live(..., nth=17)` until the 17th seam.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oms.sandbox.options import KEY_FILE, STATE_FILE, ServeOptions
+from tests.sandbox.running import ROOT, Sandbox
+
+KILLED = -9
+
+
+class Nursery:
+    """A zygote process. One life at a time; several exchanges."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+        )
+
+    def ask(self, **job: Any) -> dict[str, Any]:
+        """Have one job done."""
+        with self._lock:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+            return answer
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
+
+
+class ForkedSandbox(Sandbox):
+    """A sandbox exchange forked from a zygote: 50 ms instead of a second."""
+
+    def __init__(self, options: ServeOptions, nursery: Nursery) -> None:
+        self._nursery = nursery
+        self._is_up = False
+        super().__init__(options)
+
+    def _start(self) -> None:
+        answer = self._nursery.ask(do="serve", arguments=self.options.arguments())
+        self._is_up = True
+        self.pid = answer["pid"]
+        self.endpoint = json.loads(answer["endpoint"])
+        self.base_url = self.endpoint["base_url"]
+        self.key_id = self.endpoint["key_id"]
+        self.private_key_path = Path(self.endpoint["private_key_path"])
+        self.private_pem = self.private_key_path.read_bytes()
+
+    def _end(self, number: int) -> int:
+        if self._is_up:
+            self._is_up = False
+            return int(self._nursery.ask(do="end", pid=self.pid)["status"])
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How one life went."""
+
+    code: int  # the exit code; KILLED
+    seams: list[str]  # those it passed, in order
+    out: str
+    err: str
+
+    @property
+    def was_killed(self) -> bool:
+        return self.code == KILLED
+
+    @property
+    def orders(self) -> list[dict[str, Any]]:
+        """The order records of `-o json`."""
+        found: list[dict[str, Any]] = json.loads(self.out)["orders"]
+        return found
+
+    def __str__(self) -> str:
+        last = f"; last seam {len(self.seams)} {self.seams[-1]}" if self.seams else ""
+        return f"exit {self.code}{last}\n{self.err}"
+
+
+@dataclass(slots=True)
+class World:
+    """One exchange, one ledger, one file of orders."""
+
+    directory: Path
+    sandbox: Sandbox
+    nursery: Nursery
+    settings: dict[str, str]
+
+    @property
+    def ledger(self) -> Path:
+        return self.directory / "ledger" / "oms.sqlite3"
+
+    @property
+    def exchange(self) -> Path:
+        return self.sandbox.options.dir / STATE_FILE
+
+    @property
+    def env(self) -> dict[str, str]:
+        """All that a life sees of its surroundings."""
+        return {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": str(self.directory),
+            "PYTHONPATH": str(ROOT),
+            "OMS_ENVIRONMENT": "sandbox",
+            "OMS_LEDGER__URL": f"sqlite:///{self.ledger}",
+            "OMS_VENUE__SANDBOX__BASE_URL": self.sandbox.base_url,
+            "OMS_VENUE__SANDBOX__KEY_ID": self.sandbox.key_id,
+            "OMS_VENUE__SANDBOX__PRIVATE_KEY_PATH": str(self.sandbox.private_key_path),
+            **{f"OMS_{name.upper()}": value for name, value in self.settings.items()},
+        }
+
+    def file(self, rows: Sequence[dict[str, Any]], name: str = "orders.jsonl") -> Path:
+        """A file of these rows."""
+        path = self.directory / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    def live(self, *argv: str | Path, nth: int = 0, at: str = "") -> Life:
+        """Run one command line; SIGKILL at its nth seam, or at the nth whose name has `at` in it."""
+        job = {"argv": list(map(str, argv)), "env": self.env, "dir": str(self.directory), "nth": nth, "at": at}
+        status = self.nursery.ask(do="live", **job)["status"]
+        read = {name: (self.directory / name).read_text() for name in ("stdout", "stderr", "trace")}
+        code = os.waitstatus_to_exitcode(status)
+        return Life(code, read["trace"].splitlines(), read["stdout"], read["stderr"])
+
+    def start(self, *argv: str | Path, **options: Any) -> "subprocess.Popen[str]":
+        """Start one command line as a real process of its own interpreter."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "oms", *map(str, argv)],
+            env=self.env,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
+        )
+
+
+@contextmanager
+def new_world(
+    directory: Path, nursery: Nursery, key: Path | None = None, settings: dict[str, str] | None = None, **options: Any
+) -> Iterator[World]:
+    """A world with an exchange of its own; `key` saves making a new one. `settings` are keys such as submit__ttl_s."""
+    exchange = directory / "exchange"
+    exchange.mkdir(parents=True, mode=0o700)
+    if key is not None:
+        shutil.copy(key, exchange / KEY_FILE)
+        (exchange / KEY_FILE).chmod(0o600)
+    sandbox = ForkedSandbox(ServeOptions(dir=exchange, **options), nursery)
+    try:
+        yield World(directory, sandbox, nursery, settings or {})
+    finally:
+        sandbox.session.close()
+        sandbox.kill()

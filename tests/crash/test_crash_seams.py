@@ -1,0 +1,173 @@
+"""Every seam of a run, one after the other: SIGKILL there, run again, and hold ledger and exchange to P1-P7.
+
+Each scenario is run with a kill at its first seam, at its second, and so on until a run survives. In a seeded share of
+the runs the recovery is killed as well. Then the same command is run to its end, and once more: that must send nothing.
+Reproduce one seam with OMS_TEST_SEAM=57 and -k NAME_OF_THE_SCENARIO; the seams are told in tests/crash/seams.py.
+"""
+
+import itertools
+import os
+import random
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash import inspection
+from tests.crash.lives import Life, Nursery, World, new_world
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ONLY = int(os.environ.get("OMS_TEST_SEAM", "0"))
+SECOND_KILLS = 0.4  # the share of recoveries that are killed too
+# Nothing arrives late here: an exchange on this machine has read what was sent long before.
+HORIZON_S = "0.3"
+
+
+def bid(price: str, **more: Any) -> dict[str, Any]:
+    return {"ticker": "SBXRAIN-A-T10", "side": "bid", "price": price, "count": "1", **more}
+
+
+IOC = {"time_in_force": "immediate_or_cancel"}
+ROWS = [
+    *(bid(f"0.0{n}") for n in range(1, 6)),
+    bid("0.99", count="2", **IOC),
+    {"ticker": "SBXRAIN-A-T20", "side": "ask", "price": "0.01", "count": "3", **IOC},
+    {"ticker": "SBXRAIN-A-T20", "side": "ask", "price": "0.98", "count": "3", **IOC},
+    bid("0.98", post_only=True),
+    {"ticker": "SBXCOIN-A-T10", "action": "buy", "side": "no", "price": "0.014", "count": "2.50"},
+]
+PLACED = ["resting"] * 5 + ["executed"] * 2 + ["canceled", "rejected", "resting"]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is killed, and what must come of it."""
+
+    name: str
+    floor: int  # so many seams there are at least: fewer would mean that the harness has gone blind
+    run: Callable[[World, int], Life]  # one life, killed at that seam (0: to its end)
+    expected: list[str]
+    code: int  # of the life that ends
+    code_again: int  # of the life after it
+    prepare: Callable[[World], None] = lambda world: None
+    finish: Callable[[World], object] = lambda world: None
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+def submit(world: World, nth: int = 0) -> Life:
+    return world.live("submit", world.file(ROWS), nth=nth)
+
+
+def place_resting(world: World) -> None:
+    placed = world.live("submit", world.file(ROWS[:6]))
+    assert placed.code == 0, placed
+
+
+def cancel(world: World, nth: int = 0) -> Life:
+    ids = sorted(order["client_order_id"] for order in inspection.facts(world.ledger, world.exchange).orders)
+    return world.live("cancel", *ids[:5], nth=nth)
+
+
+def leave_doubts(world: World) -> None:
+    """Some on the wire and placed, some on the wire and lost, some in doubt already, some queued."""
+    lost = {"match": {"operation": "CreateOrderV2", "nth": 3, "times": 2}, "fault": {"kind": "error"}}
+    unheard = {"match": {"operation": "CreateOrderV2", "nth": 1, "times": 2}, "fault": {"kind": "drop", "commit": True}}
+    world.sandbox.control(faults=[lost, unheard])
+    assert world.live("submit", world.file(ROWS), nth=6, at="after all bytes").was_killed
+    world.sandbox.control(faults=[])
+
+
+def reconcile(world: World, nth: int = 0) -> Life:
+    return world.live("reconcile", nth=nth)
+
+
+ONE_BY_ONE = {"submit__batch_size": "1", "submit__concurrency": "2"}
+BATCHED = {"submit__batch_size": "4", "submit__concurrency": "2"}
+
+SCENARIOS = [
+    Scenario("submit_one_by_one", 100, submit, PLACED, 5, 0, settings=ONE_BY_ONE),
+    Scenario("submit_batched", 50, submit, PLACED, 5, 0, settings=BATCHED),
+    Scenario(
+        "cancel", 40, cancel, ["canceled"] * 5 + ["executed"], 0, 0, prepare=place_resting, settings=ONE_BY_ONE
+    ),
+    Scenario(
+        "reconcile", 40, reconcile, PLACED, 0, 0, prepare=leave_doubts, finish=submit, settings=ONE_BY_ONE
+    ),
+]
+
+
+def check(world: World, expected: list[str]) -> list[str]:
+    found = inspection.problems(world.ledger, world.exchange, expected)
+    checked = world.live("db", "check")
+    return found if checked.code == 0 else [*found, f"oms db check: {checked.out}"]
+
+
+def one_seam(scenario: Scenario, nth: int, world: World) -> bool:
+    """Kill at that seam, recover, compare; whether the life survived because it has fewer seams."""
+    scenario.prepare(world)
+    history = [scenario.run(world, nth)]
+    survived = not history[0].was_killed
+    if world.ledger.exists() and not survived:
+        assert not inspection.torn(world.ledger, world.exchange), tell(scenario, nth, history)
+    luck = random.Random(f"{scenario.name} {nth}")
+    if not survived and luck.random() < SECOND_KILLS:
+        history.append(scenario.run(world, luck.randrange(1, 60)))
+    history.append(scenario.run(world, 0))
+    scenario.finish(world)
+    found = check(world, scenario.expected)
+    assert not found, tell(scenario, nth, history, found)
+    writes = inspection.posts(world.exchange)
+    history.append(scenario.run(world, 0))
+    found = check(world, scenario.expected)
+    assert not found, tell(scenario, nth, history, found)
+    assert inspection.posts(world.exchange) == writes, tell(scenario, nth, history)
+    assert history[-1].code == scenario.code_again, tell(scenario, nth, history)
+    return survived
+
+
+def tell(scenario: Scenario, nth: int, history: list[Life], found: list[str] | None = None) -> str:
+    lines = [f"{scenario.name}: OMS_TEST_SEAM={nth}", *(found or []), *map(str, history)]
+    return "\n".join(lines)
+
+
+def through_all(scenario: Scenario, nurseries: list[Nursery], key: Path, directory: Path) -> int:
+    """Every seam until a life survives, in as many threads as there are nurseries; how many seams there were."""
+    numbers = itertools.count(1)
+    done = threading.Event()
+    survivors: list[int] = []
+
+    def work(nursery: Nursery) -> None:
+        while not done.is_set():
+            nth = ONLY or next(numbers)
+            place = directory / str(nth)
+            try:
+                with new_world(place, nursery, key, {"submit__in_flight_horizon_s": HORIZON_S, **scenario.settings}) as w:
+                    if one_seam(scenario, nth, w):
+                        survivors.append(nth)
+                        done.set()
+            except BaseException:
+                done.set()
+                raise
+            shutil.rmtree(place)
+            if ONLY:
+                return
+
+    with ThreadPoolExecutor(len(nurseries)) as pool:
+        for finished in [pool.submit(work, nursery) for nursery in nurseries[: 1 if ONLY else None]]:
+            finished.result()
+    return min(survivors, default=1) - 1
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_killed_at_any_seam_a_run_is_finished_by_the_next_exactly_once(
+    scenario: Scenario, nurseries: list[Nursery], exchange_key: Path, tmp_path: Path
+) -> None:
+    seams = through_all(scenario, nurseries, exchange_key, tmp_path)
+    print(f"{scenario.name}: killed at each of {seams} seams")
+    assert ONLY or seams >= scenario.floor

@@ -81,8 +81,8 @@ def format_count(value_e2: int) -> str:
 
 def format_time(at_us: int) -> str:
     """Microseconds of UTC as RFC 3339 with six decimals and Z."""
-    seconds, micros = divmod(at_us, 1_000_000)
-    return f"{(_EPOCH + timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%S')}.{micros:06d}Z"
+    moment = _EPOCH.replace(tzinfo=None) + timedelta(microseconds=at_us)
+    return moment.isoformat(timespec="microseconds") + "Z"
 
 
 def parse_time_us(text: str) -> int:

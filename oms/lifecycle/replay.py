@@ -30,7 +30,7 @@ def apply(command: Command, order: Order, event: e.Event) -> tuple[Command, Orde
     allow; evidence never raises.
     """
     rule = rule_of(command.kind, command.state, type(event))
-    if rule is None or (isinstance(event, e.Claimed) and event.attempt != command.attempts + 1):
+    if rule is None or not _fits(command, order, event):
         if isinstance(event, e.DECISIONS):
             raise InvalidTransition(f"{e.kind_of(event)} is not allowed for a {command.kind} that is {command.state}")
         return command, _order_shown(order, event)
@@ -38,6 +38,17 @@ def apply(command: Command, order: Order, event: e.Event) -> tuple[Command, Orde
     if command.kind is CommandKind.CREATE:
         return after, _created(order, after, rule, event)
     return after, _canceled(order, event)
+
+
+def _fits(command: Command, order: Order, event: e.Event) -> bool:
+    """What a decision needs beyond its row: attempts are numbered, and what was given up for good is not sent again."""
+    match event:
+        case e.Claimed():
+            return event.attempt == command.attempts + 1
+        case e.Requeued():
+            return command.kind is CommandKind.CANCEL or order.status is OrderStatus.PENDING
+        case _:
+            return True
 
 
 def apply_all(command: Command, order: Order, history: Iterable[e.Event]) -> tuple[Command, Order]:

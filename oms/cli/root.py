@@ -16,6 +16,7 @@ COMMANDS = {
     "orders": ("orders", "orders", "List orders of the ledger."),
     "why": ("orders", "why", "Tell what is known of one order, and how it is known."),
     "resolve": ("orders", "resolve", "Decide a parked order by hand."),
+    "unhalt": ("halt", "unhalt", "Let sending go on after a halt."),
     "batches": ("orders", "batches", "List the batches that were recorded."),
     "status": ("status", "status", "Show where the ledger and the exchange stand."),
     "markets": ("markets", "markets", "List markets of the exchange."),

@@ -108,10 +108,10 @@ class Desk:
         self._ahead.clear()
 
     def _claims(self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]) -> list[Fact]:
-        facts, taken = self._cancels(connection, want, now, admit)
-        # Once a turn, and before anything of it is claimed: claims of this turn still read as queued.
-        if self._scope.creates and taken < want and not self._ahead:
+        # Once a turn, and before anything of it is decided: what is claimed or withdrawn here still reads as queued.
+        if self._scope.creates and not self._ahead:
             self._read_ahead(connection, now)
+        facts, taken = self._cancels(connection, want, now, admit)
         while taken < want and self._ahead:
             entry = self._ahead[0]
             if entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
@@ -130,6 +130,10 @@ class Desk:
         """Cancels go first, whatever batch they belong to: they make the account safer."""
         facts: list[Fact] = []
         taken = 0
+        asked = set(connection.execute(_CANCELS_ASKED).scalars())
+        if asked:
+            # Another process may have recorded a cancel since these were read: none of them is sent any more.
+            self._ahead = deque(entry for entry in self._ahead if entry.order_key not in asked)
         rows = connection.execute(_QUEUED_CANCELS, {"now_us": now.at_us, "most": want * 4}).all()
         for entry in map(entry_of, rows):
             if entry.order.status is OrderStatus.PENDING:
@@ -142,12 +146,9 @@ class Desk:
         return facts, taken
 
     def _cancel_of_pending(self, connection: Connection, cancel: Entry) -> list[Fact]:
-        """A create that never left is withdrawn at once; one that may have left is waited for."""
-        row = connection.execute(_CREATE_OF, {"order_key": cancel.order_key}).one()
-        create = entry_of(row)
-        if create.command.state is not CommandState.QUEUED:
-            return []
-        self._ahead = deque(entry for entry in self._ahead if entry.order_key != cancel.order_key)
+        """A create that never left is withdrawn at once (one that may have left is waited for, and not asked here)."""
+        create = entry_of(connection.execute(_CREATE_OF, {"order_key": cancel.order_key}).one())
+        assert create.command.state is CommandState.QUEUED
         return [
             Fact(create, e.Withdrawn(reason=Reason.CANCEL_REQUESTED)),
             Fact(cancel, e.Moot(detail="the order was withdrawn before it was sent")),
@@ -239,7 +240,21 @@ _QUEUED_CREATES = (
     .order_by(_c.key)
     .limit(bindparam("most"))
 )
-_QUEUED_CANCELS = _QUEUED.where(text("commands.kind = 'cancel'")).order_by(_c.key).limit(bindparam("most"))
+_CANCELS_ASKED = text(
+    f"SELECT order_key FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind = 'cancel'"  # noqa: S608
+)
+# Those that wait for the fate of an order in doubt are left out: many of them would hide the ones behind.
+_QUEUED_CANCELS = (
+    _QUEUED.where(
+        text("commands.kind = 'cancel'"),
+        text(
+            "(orders.status <> 'pending' OR EXISTS (SELECT 1 FROM commands AS k WHERE k.order_key = commands.order_key"
+            " AND k.kind = 'create' AND k.state = 'queued'))"
+        ),
+    )
+    .order_by(_c.key)
+    .limit(bindparam("most"))
+)
 _DOUBTFUL_CREATES = (
     ENTRY_SELECT.where(
         text(_UNFINISHED_C),

@@ -16,6 +16,7 @@ from oms.errors import CredentialsError, InputError, LedgerBusy, ReadFailed
 from oms.interrupt import Interrupt
 from oms.ledger import listing, queries
 from oms.ledger.append import Fact, append
+from oms.ledger.check import check_tail
 from oms.ledger.claim import Scope, open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
@@ -112,6 +113,7 @@ class Runs:
         session = Session(self._config, self._ledger, venue, key_print(where.key_id), self._interrupt)
         earlier, self._memory.epoch = self._memory.epoch, None
         try:
+            check_tail(self._ledger)
             session.open(purpose, progress, epoch=earlier if purpose in ("submit", "cancel") else None)
             yield session
             if session.stop is None:

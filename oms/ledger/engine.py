@@ -138,6 +138,14 @@ def file_identity(path: Path) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
+def wal_size(path: Path) -> int:
+    """Bytes of the write-ahead log beside the file; 0 where there is none."""
+    try:
+        return os.stat(f"{path}-wal").st_size
+    except OSError:
+        return 0
+
+
 def checkpoint(connection: Connection) -> None:
     """Copy the WAL into the file as far as readers allow. Call it under the gate, outside a transaction."""
     raw = connection.connection.dbapi_connection

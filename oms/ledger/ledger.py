@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Checkpoint when the WAL has had this many commits: small enough that one costs about a millisecond.
 _CHECKPOINT_EVERY = 400
+# ... or has grown so large, by whomever: another process may be recording a long batch.
+_CHECKPOINT_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +204,10 @@ class Ledger:
 
     def tend(self, *, idle: bool = False) -> None:
         """Checkpoint when due; only the holder of the writer lock may, and only under the gate."""
-        if self._commits < (1 if idle else _CHECKPOINT_EVERY) or not self.locks.writer.is_held:
+        if not self.locks.writer.is_held or not (self._is_due() or (idle and self._commits)):
             return
         with self._turn:
-            if self._failed is None and self.locks.gate.acquire(0 if not idle else 1.0):
+            if self._failed is None and self.locks.gate.acquire(1.0 if idle else 0):
                 try:
                     with engines.translated(self.path):
                         engines.checkpoint(self._held())
@@ -214,6 +216,19 @@ class Ledger:
                     pass  # a reader is in the way: the next one will do
                 finally:
                     self.locks.gate.release()
+
+    def tend_while_nobody_sends(self) -> None:
+        """For a recorder: checkpoint when due, as the writer for that moment; a run that sends does it itself."""
+        if self._is_due() and (self.locks.writer.is_held or self.locks.writer.acquire(0)):
+            was_ours = self.epoch is not None
+            try:
+                self.tend()
+            finally:
+                if not was_ours:
+                    self.locks.writer.release()
+
+    def _is_due(self) -> bool:
+        return self._commits >= _CHECKPOINT_EVERY or engines.wal_size(self.path) > _CHECKPOINT_BYTES
 
     def close(self) -> None:
         """Close all connections and let go of all locks; harmless twice."""

@@ -117,7 +117,7 @@ def _record_chunks(
             else:
                 state = "recorded"
                 connection.execute(update(schema.batches).where(_b.key == key).values(state=state))
-        ledger.tend()
+        ledger.tend_while_nobody_sends()
     ledger.note_seq(seq)
     return RecordedBatch(key, now_us, False)
 

@@ -5,6 +5,7 @@ in here becomes an unknown outcome, never a lost answer (P4).
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
@@ -63,9 +64,10 @@ class Senders:
         """End the threads as they become free, waiting at most so long for all of them."""
         for _ in self._threads:
             self._jobs.put(None)
+        deadline = time.monotonic() + wait_s
         if self._is_started:
             for thread in self._threads:
-                thread.join(wait_s)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _carry(self) -> None:
         channel = self._venue.channel()

@@ -123,7 +123,7 @@ def _command_after(command: Command, rule: Rule, event: e.Event) -> Command:
         case e.SenderDied():
             return replace(command, state=rule.next, reason=Reason.SENDER_DIED, detail=None)
         case e.AbsenceProven():
-            return _absent(command, event)
+            return _absent(command, rule, event)
         case e.EffectAbsent():
             return replace(command, state=rule.next, live=(), reason=Reason.NO_EFFECT, detail=None)
         case e.Requeued():
@@ -135,8 +135,9 @@ def _command_after(command: Command, rule: Rule, event: e.Event) -> Command:
         case e.FoundForeign():
             return replace(command, state=rule.next, reason=Reason.CONFLICT, detail=_conflict_text(event))
         case e.Resolved():
-            state = S.ACCEPTED if event.order_id is not None else S.ABSENT
-            return replace(command, state=state, live=(), reason=Reason.RESOLVED_BY_HAND, detail=event.detail)
+            decided = rule.next if event.order_id is not None else rule.otherwise
+            assert decided is not None
+            return replace(command, state=decided, live=(), reason=Reason.RESOLVED_BY_HAND, detail=event.detail)
         case _:
             return replace(command, state=rule.next, live=(), reason=None, detail=None)
 
@@ -167,11 +168,12 @@ def _attempt_settled(command: Command, rule: Rule, event: e.NotProcessed | e.Att
     return replace(command, state=rule.next, live=(), reason=Reason.REFUSED, detail=_refusal_text(event))
 
 
-def _absent(command: Command, event: e.AbsenceProven) -> Command:
+def _absent(command: Command, rule: Rule, event: e.AbsenceProven) -> Command:
     if command.id_taken:
+        assert rule.otherwise is not None
         # The exchange said 409 and yet shows no such order: it burned the id, so sending it again can only fail.
-        return replace(command, state=S.REFUSED, live=(), reason=Reason.ID_CONSUMED, detail=None)
-    return replace(command, state=S.ABSENT, live=(), reason=event.reason, detail=None)
+        return replace(command, state=rule.otherwise, live=(), reason=Reason.ID_CONSUMED, detail=None)
+    return replace(command, state=rule.next, live=(), reason=event.reason, detail=None)
 
 
 def _unknown_text(event: e.AttemptUnknown) -> str:

@@ -1,10 +1,10 @@
 """The transition tables, as data: which event moves a command and an order where. PURE.
 
-Every rule of design section 2 is one row here; `docs/lifecycle.md` is drawn from these tables. Read a row as: in
-STATE, EVENT leads to NEXT, or to NEXT_IF_LIVE while another attempt of the command has no definite outcome (an answer
-settles only its own attempt). Evidence without a row is recorded and changes nothing, because evidence never raises;
-a decision of ours without a row is a bug and raises InvalidTransition. ONLY_FOR says which events are about creates or
-cancels only; for the other kind they have no row.
+Every rule of docs/lifecycle.md is one row here, and its pictures are drawn from these tables. Read a row as: in STATE,
+EVENT leads to NEXT, or to NEXT_IF_LIVE while another attempt of the command has no definite outcome (an answer settles
+only its own attempt; one to an earlier attempt leaves the later one on the wire). Evidence without a row is recorded
+and changes nothing, because evidence never raises; a decision of ours without a row is a bug and raises
+InvalidTransition. ONLY_FOR says which events are about creates or cancels only; for the other kind they have no row.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ class Rule:
 
     next: S
     next_if_live: S | None = None  # instead, while another attempt may still be live
+    otherwise: S | None = None  # instead, where the row's comment says so
     late: bool = False  # the order turned up after we had concluded that it was not there
 
 
@@ -56,7 +57,7 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     (S.IN_DOUBT, e.NotProcessed): Rule(S.QUEUED, S.IN_DOUBT),
     (S.IN_DOUBT, e.AttemptRefused): Rule(S.REFUSED, S.IN_DOUBT),
     (S.IN_DOUBT, e.IdTaken): Rule(S.IN_DOUBT, S.IN_DOUBT),
-    (S.IN_DOUBT, e.AbsenceProven): Rule(S.ABSENT),  # refused (id_consumed) where the exchange said 409: see replay
+    (S.IN_DOUBT, e.AbsenceProven): Rule(S.ABSENT, otherwise=S.REFUSED),  # where the exchange said 409: id_consumed
     (S.IN_DOUBT, e.EffectAbsent): Rule(S.ABSENT),
     (S.IN_DOUBT, e.Moot): Rule(S.REFUSED),
     (S.IN_DOUBT, e.Claimed): Rule(S.ON_WIRE),  # resend = "at_once"
@@ -78,7 +79,7 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     (S.PARKED, e.Acknowledged): _YES,
     (S.PARKED, e.EffectSeen): _YES,
     (S.PARKED, e.CancelAcknowledged): _YES,
-    (S.PARKED, e.Resolved): Rule(S.ACCEPTED),  # absent where the person says so: see replay
+    (S.PARKED, e.Resolved): Rule(S.ACCEPTED, otherwise=S.ABSENT),  # where the person says that it is not there
 }
 
 ONLY_FOR: dict[type[e.Event], CommandKind] = {

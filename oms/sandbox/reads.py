@@ -17,33 +17,29 @@ from oms.sandbox.wire import Response, json_response
 STATUSES = ("resting", "canceled", "executed")
 
 
-def _is_historical(call: Call, version: Version) -> bool:
-    return version.status != "resting" and version.at_us < call.cutoff_us
+def _is_historical(version: Version, cutoff_us: int) -> bool:
+    return version.at_us < cutoff_us and version.status != "resting"
 
 
 def _orders(call: Call, is_historical: bool, accept: Callable[[Order, Version], bool]) -> Response:
-    tickers = set(call.request.every("ticker"))
+    ticker = call.request.first("ticker")  # one: a list matches nothing, as on the wire
     subaccount = call.subaccount(call.integer("subaccount"), None)
-    after, before = call.after_us("min_ts"), call.before_us("max_ts")
+    after, before = call.after_us("min_ts") or 0, call.before_us("max_ts")
+    as_of_us, cutoff_us = call.as_of_us, call.cutoff_us
 
+    # Runs for every order of the account that is younger than min_ts: the cheap questions come first.
     def show(order: Order) -> dict[str, Any] | None:
-        version = order.seen(call.as_of_us)
-        if version is None or _is_historical(call, version) != is_historical:
+        newest = order.versions[-1]
+        version = newest if newest.shown_us <= as_of_us else order.seen(as_of_us)
+        if version is None or not accept(order, version):
             return None
-        if tickers and order.ticket.ticker not in tickers:
+        if ticker not in (None, order.ticket.ticker) or subaccount not in (None, order.ticket.subaccount):
             return None
-        if subaccount is not None and order.ticket.subaccount != subaccount:
+        if order.created_us < after or (before is not None and order.created_us > before):
             return None
-        if after is not None and order.created_us < after:
-            return None
-        if before is not None and order.created_us > before:
-            return None
-        return document(order, version) if accept(order, version) else None
+        return document(order, version) if _is_historical(version, cutoff_us) == is_historical else None
 
-    def is_past(order: Order) -> bool:
-        return after is not None and order.latest_created_us < after
-
-    rows, cursor = newest_first(call, call.account.orders, show, is_past)
+    rows, cursor = newest_first(call, call.account.orders, show, lambda order: order.latest_created_us < after)
     return json_response(200, {"orders": rows, "cursor": cursor})
 
 
@@ -76,7 +72,7 @@ def get_order(call: Call) -> Response:
     version = None
     if order is not None and order.user_id == call.account.user_id:
         version = order.seen(call.as_of_us)
-    if order is None or version is None or _is_historical(call, version):
+    if order is None or version is None or _is_historical(version, call.cutoff_us):
         raise not_found()
     if call.subaccount(None, order.ticket.subaccount) != order.ticket.subaccount:
         raise not_found()

@@ -89,6 +89,7 @@ def _spooled(stdin: BinaryIO) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile() as spool:  # mode 0600, without a name
         while chunk := stdin.read(1 << 20):
             spool.write(chunk)
+        spool.seek(0)
         yield spool
 
 

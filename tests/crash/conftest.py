@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oms.sandbox.auth import new_private_pem
-from tests.crash.lives import Nursery, World, new_world
+from tests.crash.lives import Nursery, World, give_key, new_world
 
 # The machine has two cores, and a life waits for disk and exchange half of its time.
 NURSERIES = 3
@@ -39,6 +39,7 @@ def world_of(
 
         def make(settings: dict[str, str] | None = None, **options: object) -> World:
             directory = tmp_path / f"world{len(list(tmp_path.iterdir()))}"
-            return stack.enter_context(new_world(directory, nurseries[0], exchange_key, settings, **options))
+            give_key(directory, exchange_key)
+            return stack.enter_context(new_world(directory, nurseries[0], settings or {}, **options))
 
         yield make

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oms.sandbox.options import KEY_FILE, STATE_FILE, ServeOptions
+from oms.sandbox.options import ENDPOINT_FILE, KEY_FILE, STATE_FILE, ServeOptions
 from tests.sandbox.running import ROOT, Sandbox
 
 KILLED = -9
+EXCHANGE = "exchange"
+LEDGER = Path("ledger", "oms.sqlite3")
 
 
 class Nursery:
@@ -114,7 +116,7 @@ class World:
 
     @property
     def ledger(self) -> Path:
-        return self.directory / "ledger" / "oms.sqlite3"
+        return self.directory / LEDGER
 
     @property
     def exchange(self) -> Path:
@@ -161,18 +163,30 @@ class World:
 
 
 @contextmanager
-def new_world(
-    directory: Path, nursery: Nursery, key: Path | None = None, settings: dict[str, str] | None = None, **options: Any
-) -> Iterator[World]:
-    """A world with an exchange of its own; `key` saves making a new one. `settings` are keys such as submit__ttl_s."""
-    exchange = directory / "exchange"
-    exchange.mkdir(parents=True, mode=0o700)
-    if key is not None:
-        shutil.copy(key, exchange / KEY_FILE)
-        (exchange / KEY_FILE).chmod(0o600)
+def new_world(directory: Path, nursery: Nursery, settings: dict[str, str], **options: Any) -> Iterator[World]:
+    """A world in `directory`, which may hold one already; `settings` are keys such as submit__ttl_s."""
+    exchange = directory / EXCHANGE
+    exchange.mkdir(parents=True, mode=0o700, exist_ok=True)
     sandbox = ForkedSandbox(ServeOptions(dir=exchange, **options), nursery)
     try:
-        yield World(directory, sandbox, nursery, settings or {})
+        yield World(directory, sandbox, nursery, settings)
     finally:
         sandbox.session.close()
         sandbox.kill()
+
+
+def give_key(directory: Path, key: Path) -> None:
+    """Let the exchange of that world use a key that is there already: making one takes longer than a life."""
+    exchange = directory / EXCHANGE
+    exchange.mkdir(parents=True, mode=0o700)
+    shutil.copy(key, exchange / KEY_FILE)
+    (exchange / KEY_FILE).chmod(0o600)
+
+
+def copy_world(template: Path, to: Path) -> None:
+    """The files of a world where nothing runs; its ledger is told that it has not been copied."""
+    shutil.copytree(template, to, ignore=shutil.ignore_patterns(ENDPOINT_FILE))
+    mark = to / LEDGER.with_name(LEDGER.name + ".mark")
+    if mark.exists():
+        said = json.loads(mark.read_text()) | {"inode": (to / LEDGER).stat().st_ino}
+        mark.write_text(json.dumps(said).ljust(200))

@@ -5,8 +5,8 @@ Each seam is numbered in the order in which it is passed, written to a trace, an
 in the middle of whatever its threads are doing.
 
 Seams: before and after every commit and every checkpoint of the ledger, after a lock was taken, after the mark file was
-written; before the first byte of a write leaves, after half of it, after all of it, after its answer was read; after an
-answer to a read; after a turn and after a conclusion were recorded.
+written (which ends a turn); before the first byte of a write leaves, after half of it, after all of it, after its
+answer was read; after an answer to a read; after conclusions were recorded.
 """
 
 import os
@@ -48,7 +48,7 @@ class Plan:
 
 def install(plan: Plan) -> None:
     """Put the seams in place; for a process that has not opened anything yet."""
-    from oms.ledger import claim, engine, lock
+    from oms.ledger import engine, lock
     from oms.reconciler import apply
     from oms.venue import sockets, transport
 
@@ -56,7 +56,6 @@ def install(plan: Plan) -> None:
     _around(plan, engine, "checkpoint", "checkpoint", before=True)
     _around_locks(plan, lock.Lock)
     _around(plan, lock.MarkFile, "write", "mark")
-    _around(plan, claim.Desk, "turn", "turn")
     _around(plan, apply, "apply", "conclusion")
     _around(plan, transport.Channel, "write", "answer")
     _around(plan, transport.Channel, "read", "read")

@@ -20,6 +20,8 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from oms.errors import ConfigError, LedgerBusy, LedgerFailed, LedgerForeign
 
 BUSY_TIMEOUT_MS = 30_000
+# Beyond this the write-ahead log is due to be checkpointed; the first commit after that cuts it back to here.
+WAL_LIMIT_BYTES = 8 * 1024 * 1024
 
 
 def parse_url(url: str) -> URL:
@@ -86,6 +88,8 @@ def _configure(connection: sqlite3.Connection, *, writable: bool) -> None:
         run("PRAGMA query_only = ON")
         return
     run("PRAGMA fullfsync = ON")  # macOS: fsync alone does not flush the drive
+    # Else the file keeps the size it once had, and its size would not tell whether a checkpoint is due.
+    run(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
     run("PRAGMA synchronous = EXTRA")
     mode = run("PRAGMA journal_mode = WAL").fetchone()[0]
     synchronous = run("PRAGMA synchronous").fetchone()[0]

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 # Checkpoint when the WAL has had this many commits: small enough that one costs about a millisecond.
 _CHECKPOINT_EVERY = 400
-# ... or has grown so large, by whomever: another process may be recording a long batch.
-_CHECKPOINT_BYTES = 8 * 1024 * 1024
+# ... or has grown large, by whomever (another process may be recording a long batch); but not at every commit, should
+# a reader keep it from shrinking.
+_LARGE_CHECKPOINT_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,9 @@ class Ledger:
                     self.locks.writer.release()
 
     def _is_due(self) -> bool:
-        return self._commits >= _CHECKPOINT_EVERY or engines.wal_size(self.path) > _CHECKPOINT_BYTES
+        if self._commits >= _CHECKPOINT_EVERY:
+            return True
+        return self._commits >= _LARGE_CHECKPOINT_EVERY and engines.wal_size(self.path) > engines.WAL_LIMIT_BYTES
 
     def close(self) -> None:
         """Close all connections and let go of all locks; harmless twice."""

@@ -115,7 +115,9 @@ class Desk:
         while taken < want and self._ahead:
             entry = self._ahead[0]
             if entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
-                facts.append(Fact(entry, e.Withdrawn(reason=Reason.EXPIRED)))
+                # One in doubt, read ahead to be sent at once, is past its time too: it has to be resolved instead.
+                if entry.command.state is CommandState.QUEUED:
+                    facts.append(Fact(entry, e.Withdrawn(reason=Reason.EXPIRED)))
             elif not admit(entry):
                 break
             else:

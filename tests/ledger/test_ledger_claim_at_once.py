@@ -21,9 +21,7 @@ def test_an_order_in_doubt_whose_time_passes_while_it_waits_is_neither_sent_nor_
             on_wire = tell(ledger, [(entry, claimed(entry))])[entry.command_key]
             tell(ledger, [(on_wire, e.AttemptUnknown(attempt=1, why="no_answer"))])
         desk = Desk(ledger, Scope(), at_once=True)
-        turns = [
-            desk.turn([], 9, Now(at_us=NOW_US + s * SECOND, signed_ms=NOW_US // 1000 + s * 1000), lambda entry: ok)
-            for s, ok in ((10, False), (61, True))
-        ]
+        before, after = (Now(at_us=NOW_US + s * SECOND, signed_ms=NOW_US // 1000 + s * 1000) for s in (10, 61))
+        turns = [desk.turn([], 9, before, lambda entry: False), desk.turn([], 9, after)]
         assert [turn.claimed for turn in turns] == [(), ()]
         assert {entry.command.state for entry in entries(ledger, 2)} == {CommandState.IN_DOUBT}

@@ -2,13 +2,15 @@
 
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
-from tests.sandbox.running import Sandbox, start_sandbox
+from tests.sandbox.running import Sandbox, order, signed_headers, start_sandbox
 
 
 @pytest.fixture
@@ -65,3 +67,48 @@ def test_sigterm_ends_it_with_exit_code_zero_within_two_seconds(sandbox: Sandbox
     began = time.monotonic()
     assert sandbox.stop() == 0
     assert time.monotonic() - began < 2
+
+
+def create_until_it_dies(sandbox: Sandbox, name: str, acknowledged: list[str]) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        for number in range(10_000):
+            wanted = order(client_order_id=f"{name}-{number}", price="0.9900" if number % 3 == 0 else "0.0100")
+            path = "/trade-api/v2/portfolio/events/orders"
+            headers = signed_headers(sandbox.key_id, sandbox.private_pem, "POST", path, time.time_ns() // 1_000_000)
+            try:
+                url = f"{sandbox.base_url}/portfolio/events/orders"
+                answer = session.post(url, json=wanted, headers=headers, timeout=5)
+            except requests.RequestException:
+                return
+            if answer.status_code == 201:
+                acknowledged.append(wanted["client_order_id"])
+
+
+def test_a_sigkill_in_the_middle_of_a_burst_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    with start_sandbox(tmp_path / "sandbox", tier="unlimited") as sandbox:
+        for life in range(3):
+            acknowledged: list[str] = []
+            threads = [
+                threading.Thread(target=create_until_it_dies, args=(sandbox, f"{life}-{number}", acknowledged))
+                for number in range(3)
+            ]
+            for thread in threads:
+                thread.start()
+            while len(acknowledged) < 50:
+                threads[0].join(timeout=0.01)
+            sandbox.kill()
+            for thread in threads:
+                thread.join()
+            sandbox.restart()
+            rows = sandbox.orders()
+            assert set(acknowledged) <= {row["client_order_id"] for row in rows}
+            assert len({row["client_order_id"] for row in rows}) == len(rows)
+            (purse,) = sandbox.rows(
+                "SELECT * FROM purses WHERE subaccount = 0 AND exchange_index = 0 ORDER BY n DESC LIMIT 1"
+            )
+            reserved = sandbox.rows("SELECT SUM(reserved_e6) AS total FROM versions v WHERE version = "
+                                    "(SELECT MAX(version) FROM versions w WHERE w.seq = v.seq)")[0]["total"]  # fmt: skip
+            assert purse["reserved_e6"] == reserved
+            filled = sandbox.rows("SELECT SUM(count_e2) AS total FROM fills")[0]["total"]
+            assert filled == sum(row["fill_e2"] for row in rows)

@@ -163,6 +163,7 @@ class Desk:
         before = maker.now
         left = before.remaining_e2 - count
         closing = max(0, before.closing_e2 - count)
+        account = self.state.accounts.get(maker.user_id)
         fee = fee_e6(count, before.price_e4, market.series.maker_rate_e4)
         self.state.books[market.ticker].half(maker.ticket.side).shrink(maker, count)
         self.change(
@@ -177,12 +178,11 @@ class Desk:
                 maker_cost_e6=before.maker_cost_e6 + cost_e6(maker.ticket.side, before.price_e4, count),
                 maker_fees_e6=before.maker_fees_e6 + fee,
                 closing_e2=closing,
-                reserved_e6=reserve(market, maker, left, closing, before.price_e4),
+                reserved_e6=0 if account is None else reserve(market, maker, left, closing, before.price_e4),
                 reason="Trade",
             ),
         )
         self._book_fill(maker, trade_id, before.price_e4, count, False, fee, when)
-        account = self.state.accounts.get(maker.user_id)
         if account is not None:
             self.stamp(account, maker, when)
 

@@ -107,8 +107,8 @@ def test_a_sigkill_in_the_middle_of_a_burst_loses_nothing_acknowledged(tmp_path:
             (purse,) = sandbox.rows(
                 "SELECT * FROM purses WHERE subaccount = 0 AND exchange_index = 0 ORDER BY n DESC LIMIT 1"
             )
-            reserved = sandbox.rows("SELECT SUM(reserved_e6) AS total FROM versions v WHERE version = "
-                                    "(SELECT MAX(version) FROM versions w WHERE w.seq = v.seq)")[0]["total"]  # fmt: skip
-            assert purse["reserved_e6"] == reserved
+            newest = "SELECT MAX(version) FROM versions w WHERE w.seq = v.seq"
+            (sums,) = sandbox.rows(f"SELECT SUM(reserved_e6) AS total FROM versions v WHERE version = ({newest})")
+            assert purse["reserved_e6"] == sums["total"]
             filled = sandbox.rows("SELECT SUM(count_e2) AS total FROM fills")[0]["total"]
             assert filled == sum(row["fill_e2"] for row in rows)

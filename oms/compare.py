@@ -86,14 +86,16 @@ def recognize(known: Known, seen: e.Snapshot, as_of_ms: int, source: str) -> e.E
         return _seen_again(known, seen, as_of_ms, source)
     differs = foreign_fields(known, seen) if known.own_id else ""
     if differs:
-        if known.command.state is CommandState.PARKED or not _may_park(known.command.state):
+        if not _may_park(known.command):
             return None
         return e.FoundForeign(source=source, as_of_ms=as_of_ms, order=seen, differs=differs)
     return e.Found(source=source, as_of_ms=as_of_ms, order=seen)
 
 
-def _may_park(state: CommandState) -> bool:
-    return state not in (CommandState.REFUSED, CommandState.WITHDRAWN, CommandState.ACCEPTED)
+def _may_park(command: Command) -> bool:
+    """Not twice, not what has ended without this order, and not against what a person has decided."""
+    settled = (CommandState.PARKED, CommandState.REFUSED, CommandState.WITHDRAWN, CommandState.ACCEPTED)
+    return command.state not in settled and command.reason is not Reason.RESOLVED_BY_HAND
 
 
 def _seen_again(known: Known, seen: e.Snapshot, as_of_ms: int, source: str) -> e.Event | None:
@@ -148,10 +150,14 @@ def fence_ms(command: Command, horizon_ms: int) -> int:
 
 
 def proves_absence(known: Known, view: View, missing: Collection[str], horizon_ms: int) -> bool:
-    """Whether the scan proves that no attempt of this create is at the exchange, nor can still arrive."""
+    """Whether the scan proves that no attempt of this create is at the exchange, nor can still arrive.
+
+    After a 409 the scan has to go back to the beginning: the order that holds the id may be older than our attempts
+    (the same file placed from another ledger).
+    """
     command = known.command
     assert command.first_signed_ms is not None
-    covers = view.min_ts_ms is None or view.min_ts_ms <= command.first_signed_ms - horizon_ms
+    covers = view.min_ts_ms is None or (not command.id_taken and view.min_ts_ms <= command.first_signed_ms - horizon_ms)
     return (
         view.is_complete
         and not view.unreadable

@@ -98,15 +98,20 @@ class Reconciler:
         before = queries.doubts(self.ledger)
         creates = [x for x in before if x.command.kind is CommandKind.CREATE]
         if creates:
-            signed = [x.command.first_signed_ms for x in creates if x.command.first_signed_ms is not None]
-            recorded = [x.recorded_at_us // 1000 for x in creates if x.command.first_signed_ms is None]
-            scan = self._scan(min(signed + recorded) - 2 * self.settings.horizon_ms)
-            self._conclude_absences(scan)
+            self._conclude_absences(self._scan(self._scan_start_ms(creates)))
         self._settle_cancels()
         left = queries.doubts(self.ledger)
         self.findings.resolved += max(0, len(before) - len(left))
         self.findings.report(compare.parked_break(x) for x in left if x.command.state is CommandState.PARKED)
         return len(left)
+
+    def _scan_start_ms(self, creates: list[Entry]) -> int | None:
+        """How far back orders in doubt can be; None, to the beginning, where a 409 told of one that may be older."""
+        if any(x.command.id_taken and x.command.state is CommandState.IN_DOUBT for x in creates):
+            return None
+        signed = [x.command.first_signed_ms for x in creates if x.command.first_signed_ms is not None]
+        recorded = [x.recorded_at_us // 1000 for x in creates if x.command.first_signed_ms is None]
+        return min(signed + recorded) - 2 * self.settings.horizon_ms
 
     def _scan(self, min_ts_ms: int | None) -> Scan:
         scan = Scan(self.venue, min_ts_ms)

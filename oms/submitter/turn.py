@@ -107,6 +107,7 @@ class Turns:
                 if entry.command_key in signs.unauthorized:
                     signs.stop = signs.stop or _credentials(event.detail)
                 signs.unauthorized.add(entry.command_key)
+                self._desk.refresh()  # so that those are tried again first, and not every other order once
             case "batch_refused":
                 self.singly.add(entry.command_key)
         return event

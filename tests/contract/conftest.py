@@ -1,0 +1,58 @@
+"""One exchange for many tests: a world is handed on while it is left settled, and thrown away when it is not."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from worlds import World
+
+from tests.sandbox.running import start_sandbox
+
+
+class _Worlds:
+    """The world that is in use, and its exchange's life."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self._factory = factory
+        self._stack = ExitStack()
+        self.current: World | None = None
+
+    def get(self) -> World:
+        if self.current is None:
+            directory = self._factory.mktemp("world")
+            sandbox = self._stack.enter_context(start_sandbox(directory / "sandbox", tier="unlimited", skew_s=1))
+            self.current = World(sandbox, directory)
+        return self.current
+
+    def end(self) -> None:
+        self.current = None
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def _worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Worlds]:
+    worlds = _Worlds(tmp_path_factory)
+    yield worlds
+    worlds.end()
+
+
+@pytest.fixture
+def world(_worlds: _Worlds) -> Iterator[World]:
+    """A running exchange without faults, and a ledger on it in which nothing is unfinished."""
+    found = _worlds.get()
+    yield found
+    try:
+        found.sandbox.control(faults=[], read_lag_ms=0, pause="none")
+        clean = found.is_settled()
+    except Exception:
+        clean = False
+    if not clean:
+        _worlds.end()
+
+
+@pytest.fixture
+def own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world of the test's own, for what would disturb others: clocks, other keys, halts."""
+    directory = tmp_path_factory.mktemp("own")
+    with start_sandbox(directory / "sandbox", tier="unlimited", skew_s=1) as sandbox:
+        yield World(sandbox, directory)

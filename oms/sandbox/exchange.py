@@ -166,7 +166,7 @@ class Exchange:
             raise refuse(403, "insufficient_scope", details=f"{operation.scope} is required")
         cost = operation.cost * _items_in(request) if operation.is_batch else operation.cost
         if operation.bucket == "balance":
-            cost = 1
+            cost = 1  # this bucket counts calls, not tokens
         if not self.meter.spend(key.user_id, operation.bucket, cost, now_us):
             raise too_many_requests()
         return key

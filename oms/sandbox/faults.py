@@ -200,8 +200,8 @@ class Faults:
             if not _hits(rule.match, subject):
                 continue
             self._matched[number] += 1
-            turn, match = self._matched[number] - match_start(rule.match), rule.match
-            if turn >= 0 and (match.times is None or turn < match.times):
+            turn = self._matched[number] - max(1, rule.match.nth)
+            if turn >= 0 and (rule.match.times is None or turn < rule.match.times):
                 return rule.fault
         return self._draw_by_seed(subject) if self.rate else None
 
@@ -216,11 +216,6 @@ class Faults:
             return None
         choices = READ_FAULTS if subject.method == "GET" else WRITE_FAULTS
         return msgspec.json.decode(seed.pick(choices, *label, turn, "kind"), type=Fault)
-
-
-def match_start(match: Match) -> int:
-    """How many matching requests have come when the first one is hit."""
-    return max(1, match.nth)
 
 
 def _hits(match: Match, subject: Subject) -> bool:

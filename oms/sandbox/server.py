@@ -191,6 +191,16 @@ async def _run(shell: "Shell", listener: socket.socket, endpoint: dict[str, Any]
     return 0
 
 
+@contextlib.contextmanager
+def _dying_of_bugs() -> Iterator[None]:
+    """End the process on any exception: what was committed is whole, going on with a half-made change is not."""
+    try:
+        yield
+    except Exception:
+        traceback.print_exc()
+        os._exit(BROKEN)
+
+
 class Shell:
     """The ASGI application: reads a request, has the exchange answer it, delivers the answer."""
 
@@ -219,16 +229,12 @@ class Shell:
         return _clock_us(self.exchange.state.knobs.clock_offset_ms)
 
     def _answer(self, request: Request) -> Response:
-        try:
+        with _dying_of_bugs():
             if request.path.startswith("/sandbox/"):
                 response = self._control(request)
             else:
                 response = self.exchange.handle(request, self.now_us())
             self._arm()
-        except Exception:
-            # A bug. What was committed is whole; going on with a half-made change would not be.
-            traceback.print_exc()
-            os._exit(BROKEN)
         return response
 
     async def _pause(self, response: Response) -> None:
@@ -247,8 +253,9 @@ class Shell:
             self._timer = asyncio.get_running_loop().call_later(min(wait_s, 3600.0), self._wake)
 
     def _wake(self) -> None:
-        self.exchange.advance(self.now_us())
-        self._arm()
+        with _dying_of_bugs():
+            self.exchange.advance(self.now_us())
+            self._arm()
 
     async def watch_idle(self, server: uvicorn.Server, idle_s: int) -> None:
         """Stop the server once nobody has asked anything for so long."""

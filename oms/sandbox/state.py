@@ -18,8 +18,6 @@ from oms.sandbox.seed import Seed
 # What a new account holds, in whole dollars, by (subaccount, exchange_index). Collateral is kept per shard.
 FIRST_MONEY = {(0, 0): 1_000_000, (0, 1): 100_000, (0, 2): 100_000, (1, 0): 10_000}
 
-VERSION_FIELDS = Version.__struct_fields__
-
 
 class Moment(NamedTuple):
     """When a change is made, and from when reads may show it."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from oms.sandbox import amendments, amounts
 from oms.sandbox.amendments import Amendment
 from oms.sandbox.calls import Call
@@ -73,8 +75,7 @@ def allowed(call: Call, ticket: Ticket, is_given: bool) -> Ticket:
     subaccount = call.subaccount(ticket.subaccount if is_given else None, 0)
     if subaccount in (None, ticket.subaccount):
         return ticket
-    fields = {name: getattr(ticket, name) for name in Ticket.__struct_fields__}
-    return Ticket(**{**fields, "subaccount": subaccount})
+    return msgspec.structs.replace(ticket, subaccount=subaccount)
 
 
 def _place(call: Call, document: object) -> Order:

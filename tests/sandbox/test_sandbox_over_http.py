@@ -85,9 +85,10 @@ def create_until_it_dies(sandbox: Sandbox, name: str, acknowledged: list[str]) -
                 acknowledged.append(wanted["client_order_id"])
 
 
+@pytest.mark.slow
 def test_a_sigkill_in_the_middle_of_a_burst_loses_nothing_acknowledged(tmp_path: Path) -> None:
     with start_sandbox(tmp_path / "sandbox", tier="unlimited") as sandbox:
-        for life in range(3):
+        for life in range(2):
             acknowledged: list[str] = []
             threads = [
                 threading.Thread(target=create_until_it_dies, args=(sandbox, f"{life}-{number}", acknowledged))

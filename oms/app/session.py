@@ -36,6 +36,7 @@ T = TypeVar("T")
 # An order of our making that we had not sent, created so many horizons ago or less, may have company under way.
 _RECENT_HORIZONS = 5
 _RETRY_S = 0.5
+_SHORTEST_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,11 @@ class Session:
     def _read_account(self, progress: Report) -> None:
         try:
             self._learn_limits()
+            # What a lost ledger had sent and been told may be hidden by read lag: only data younger than this start
+            # can show all of it.
+            is_duty_done = queries.watermark(self.ledger) is not None
+            if not is_duty_done and not self._await_data(self.venue.clock.now_ms(), progress, "for fresh data"):
+                return
             self.scan = self._persist(self.reconciler.read_account)
             if self.scan is not None:
                 self._await_lost(self.scan, progress)
@@ -190,13 +196,27 @@ class Session:
             " restored; waiting until nothing more can arrive before anything is sent"
         )
         fence_ms = self.venue.clock.now_ms() + self.horizon_ms
+        if self._await_data(fence_ms, progress, "for what a lost ledger may have sent"):
+            self._persist(self.reconciler.read_account)
+
+    def _await_data(self, fence_ms: int, progress: Report, note: str) -> bool:
+        """Wait until reads show all that was so at that exchange time; False when interrupted.
+
+        Raises ReadFailed where they do not get there.
+        """
+        deadline = time.monotonic() + self.horizon_ms / 1000 + self.config.submit.wait_s
         while not self.interrupt.is_requested:
             as_of_ms = self._persist(self.venue.exchange.user_data_timestamp_ms)
-            if as_of_ms is not None and as_of_ms >= fence_ms:
-                break
-            progress(Progress(phase="waiting", done=0, total=None, note="for what a lost ledger may have sent"))
-            time.sleep(_RETRY_S)
-        self._persist(self.reconciler.read_account)
+            if as_of_ms is None or as_of_ms >= fence_ms:
+                return as_of_ms is not None
+            if time.monotonic() > deadline:
+                raise ReadFailed(
+                    f"the exchange's reads have stayed {(fence_ms - as_of_ms) / 1000:.0f} s behind what this run needs",
+                    hint="run it again when the exchange has caught up",
+                )
+            progress(Progress(phase="waiting", done=0, total=None, note=note))
+            time.sleep(min(_RETRY_S, max(_SHORTEST_S, (fence_ms - as_of_ms) / 1000)))
+        return False
 
 
 def _exchange_name(config: Config, venue: Venue) -> str:

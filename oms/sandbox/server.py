@@ -271,17 +271,17 @@ class Shell:
         if host not in LOOPBACK or "origin" in request.headers:
             return json_response(403, {"error": "the control endpoint is for programs on this machine"})
         now_us = self.now_us()
-        match request.method, request.path:
-            case "GET", "/sandbox/control":
-                self.exchange.advance(now_us)
-                return json_response(200, self._described(control.state_document(self.exchange, now_us)))
-            case "POST", "/sandbox/control":
-                try:
+        try:
+            match request.method, request.path:
+                case "GET", "/sandbox/control":
+                    self.exchange.advance(now_us)
+                    return json_response(200, self._described(control.state_document(self.exchange, now_us)))
+                case "POST", "/sandbox/control":
                     return json_response(200, self._described(control.apply(self.exchange, request.body, now_us)))
-                except ValueError as exc:
-                    return json_response(400, {"error": str(exc)})
-            case "GET", "/sandbox/log":
-                return json_response(200, {"requests": self._log(request)})
+                case "GET", "/sandbox/log":
+                    return json_response(200, {"requests": self._log(request)})
+        except (ValueError, OverflowError) as exc:
+            return json_response(400, {"error": str(exc)})
         return json_response(404, {"error": "there are /sandbox/control and /sandbox/log"})
 
     def _described(self, document: dict[str, Any]) -> dict[str, Any]:

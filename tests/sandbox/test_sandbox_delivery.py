@@ -154,6 +154,7 @@ def test_the_log_tells_every_request_with_its_fault_and_its_fate(sandbox: Sandbo
     (row,) = [row for row in rows if row["client_order_ids"] == ["logged"]]
     assert (row["method"], row["operation"], row["status"], row["committed"]) == ("POST", "CreateOrderV2", 201, True)
     assert row["fault"] == {"kind": "drop", "commit": True}
+    assert requests.get(url, params={"after": "yesterday"}, timeout=10).status_code == 400
     assert requests.get(url, params={"after": rows[-2]["seq"]}, timeout=10).json()["requests"] == rows[-1:]
 
 

@@ -79,15 +79,15 @@ def problems(ledger: Path, exchange: Path, expected: Sequence[str]) -> list[str]
     seen = facts(ledger, exchange)
     return [
         *_rows_as_expected(seen, expected),
-        *_nothing_unfinished(seen),
+        *unfinished(seen),
         *safety(seen),
-        *_agreement(seen),
+        *agreement(seen),
     ]
 
 
 def safety(seen: Facts) -> list[str]:
     """What must hold at any moment, also in mid crash."""
-    return [*_one_order_each(seen), *_claims(seen), *_bodies(seen), *_chains(seen), *_halts(seen)]
+    return [*once(seen), *_claims(seen), *_bodies(seen), *_chains(seen), *_halts(seen)]
 
 
 def torn(ledger: Path, exchange: Path) -> list[str]:
@@ -114,13 +114,13 @@ def _rows_as_expected(seen: Facts, expected: Sequence[str]) -> Iterator[str]:
         yield "a batch was left in recording"
 
 
-def _nothing_unfinished(seen: Facts) -> Iterator[str]:
+def unfinished(seen: Facts) -> Iterator[str]:
     for command in seen.commands:
         if command["state"] in ("queued", "on_wire", "in_doubt", "parked"):
             yield f"unfinished: {command['kind']} {command['key']} is {command['state']}"
 
 
-def _one_order_each(seen: Facts) -> Iterator[str]:
+def once(seen: Facts) -> Iterator[str]:
     for client_order_id, times in Counter(order["client_order_id"] for order in seen.there).items():
         if times > 1:
             yield f"P2: {times} orders at the exchange under {client_order_id}"
@@ -130,7 +130,7 @@ def _one_order_each(seen: Facts) -> Iterator[str]:
             yield f"P3: order {order['order_id']} ({order['client_order_id']}) is in no ledger"
 
 
-def _agreement(seen: Facts) -> Iterator[str]:
+def agreement(seen: Facts) -> Iterator[str]:
     there = {order["client_order_id"]: order for order in seen.there}
     for ours in seen.orders:
         name, theirs = ours["client_order_id"], there.get(ours["client_order_id"])

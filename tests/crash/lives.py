@@ -119,6 +119,11 @@ class World:
         return self.directory / LEDGER
 
     @property
+    def ledger_in_use(self) -> Path:
+        """Where the settings point to."""
+        return Path(self.env["OMS_LEDGER__URL"].removeprefix("sqlite:///"))
+
+    @property
     def exchange(self) -> Path:
         return self.sandbox.options.dir / STATE_FILE
 

@@ -1,0 +1,163 @@
+"""The ledger lost, rolled back or copied in mid-batch, and the same file run again: never two orders for one row (P2).
+
+Nothing but the exchange remembers then what was sent. What is in flight at the very moment of the loss is covered only
+by the exchange's own deduplication; so here everything that was sent has arrived before the ledger is harmed, except in
+the tests that say otherwise. Between the loss and the next run some orders trade and some are canceled, so that under
+`open_only` their ids are free again.
+"""
+
+import json
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash import inspection
+from tests.crash.lives import LEDGER, Life, Nursery, World, give_key, new_world
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+IOC = {"time_in_force": "immediate_or_cancel"}
+TICKER = "SBXRAIN-A-T10"
+ROWS = [
+    {"ticker": TICKER, "side": "bid", "price": "0.99", "count": "1", **IOC},
+    {"ticker": "SBXRAIN-A-T20", "side": "ask", "price": "0.01", "count": "2", **IOC},
+    {"ticker": TICKER, "side": "bid", "price": "0.02", "count": "1", **IOC},
+    *({"ticker": TICKER, "side": "bid", "price": f"0.0{n}", "count": "1"} for n in range(1, 8)),
+]
+# The exchange refuses what was signed over a second ago; the horizon is above that.
+SETTINGS = {"submit__in_flight_horizon_s": "1.3", "submit__concurrency": "2", "submit__batch_size": "1"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to lose a ledger, at one kind of exchange."""
+
+    harm: Callable[[World, Path], None]
+    dedupe: str = "open_only"
+    lag_ms: int = 0
+    faults: Sequence[dict[str, Any]] = ()
+
+    def __str__(self) -> str:
+        lag = f"-lag{self.lag_ms}" if self.lag_ms else ""
+        return f"{self.harm.__name__}-{self.dedupe}{lag}{'-faults' if self.faults else ''}"
+
+
+# -- harms: the ledger as it was early in the batch is in `early`, all its files with it -----------------------------
+
+
+def lose_all(world: World, early: Path) -> None:
+    shutil.rmtree(world.ledger.parent)
+
+
+def lose_only_the_file(world: World, early: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{world.ledger}{suffix}").unlink(missing_ok=True)
+
+
+def restore_the_file(world: World, early: Path) -> None:
+    """A backup of the file put back; the mark and the locks beside it are the newer ones."""
+    lose_only_the_file(world, early)
+    with closing(sqlite3.connect(early / LEDGER.name)) as old, closing(sqlite3.connect(world.ledger)) as new:
+        old.backup(new)
+
+
+def restore_the_directory(world: World, early: Path) -> None:
+    """The directory as a file-level backup has it: mark and ledger agree with each other."""
+    shutil.rmtree(world.ledger.parent)
+    shutil.copytree(early, world.ledger.parent)
+
+
+def restore_in_place(world: World, early: Path) -> None:
+    """Every file written over: even the inode is the one it was."""
+    for name in ("", "-wal", ".mark"):
+        old = early / (LEDGER.name + name)
+        Path(f"{world.ledger}{name}").write_bytes(old.read_bytes() if old.exists() else b"")
+    Path(f"{world.ledger}-shm").unlink(missing_ok=True)
+
+
+def move_a_copy(world: World, early: Path) -> None:
+    """A copy of the file alone, under another path."""
+    place = world.ledger.parent.with_name("elsewhere")
+    place.mkdir()
+    with closing(sqlite3.connect(early / LEDGER.name)) as old, closing(sqlite3.connect(place / LEDGER.name)) as new:
+        old.backup(new)
+    world.settings = {**world.settings, "ledger__url": f"sqlite:///{place / LEDGER.name}"}
+
+
+HARMS = [lose_all, lose_only_the_file, restore_the_file, restore_the_directory, restore_in_place, move_a_copy]
+
+
+def keep_early(world: World, to: Path) -> None:
+    shutil.copytree(world.ledger.parent, to)
+
+
+def meanwhile(world: World) -> None:
+    """All that was sent has arrived; of what rests, one order trades and one is canceled."""
+    world.sandbox.control()
+    resting = [order for order in world.sandbox.orders() if order["status"] == "resting"]
+    trade = {"ticker": TICKER, "side": "ask", "price": "0.01", "count": "1"}
+    traded = world.sandbox.control(trade={**trade, "client_order_id": resting[0]["client_order_id"]})
+    assert traded["traded_orders"] == 1
+    canceled = world.sandbox.call("DELETE", f"/portfolio/events/orders/{resting[1]['order_id']}", market_ticker=TICKER)
+    assert canceled.status_code == 200, canceled.text
+
+
+def what_is_wrong(world: World, ledger: Path, last: Life) -> list[str]:
+    """Every row is one order at the exchange, and the ledger says of each what the exchange says."""
+    seen = inspection.facts(ledger, world.exchange)
+    found = [*inspection.once(seen), *inspection.agreement(seen), *inspection.unfinished(seen)]
+    if len(seen.there) != len(ROWS):
+        found.append(f"{len(seen.there)} orders at the exchange for {len(ROWS)} rows")
+    if last.code != 0:
+        found.append("the last run did not end with 0")
+    return found
+
+
+def harmed(case: Case, world: World) -> list[str]:
+    """Run half, harm, run again; what is wrong then."""
+    file = world.file(ROWS)
+    early = world.directory / "early"
+    world.sandbox.control(faults=list(case.faults))
+    lives = [world.live("submit", file, nth=3, at="after all bytes")]
+    keep_early(world, early)
+    lives.append(world.live("submit", file, nth=5, at="after all bytes"))
+    assert [life.was_killed for life in lives] == [True, True], "\n".join(map(str, lives))
+    meanwhile(world)
+    case.harm(world, early)
+    world.sandbox.control(faults=[])
+    lives.append(world.live("submit", file))
+    found = what_is_wrong(world, world.ledger_in_use, lives[-1])
+    return [f"{case}: {each}" for each in found] + ([f"{case}: {life}" for life in lives] if found else [])
+
+
+def side_by_side(
+    cases: Sequence[Case], nurseries: list[Nursery], key: Path, directory: Path
+) -> list[str]:
+    """Most of a case is waiting for the horizon: run them in as many threads as there are nurseries."""
+
+    def run(place: int) -> list[str]:
+        case, where = cases[place], directory / str(place)
+        give_key(where, key)
+        options = {"dedupe": case.dedupe, "read_lag_ms": case.lag_ms, "skew_s": 1, "tier": "unlimited"}
+        with new_world(where, nurseries[place % len(nurseries)], SETTINGS, **options) as world:
+            return harmed(case, world)
+
+    with ThreadPoolExecutor(len(cases)) as pool:
+        return [each for found in pool.map(run, range(len(cases))) for each in found]
+
+
+@pytest.mark.parametrize("lag_ms", [0, 700])
+@pytest.mark.parametrize("dedupe", ["forever", "open_only"])
+def test_a_ledger_lost_or_gone_back_in_mid_batch_places_nothing_twice(
+    dedupe: str, lag_ms: int, nurseries: list[Nursery], exchange_key: Path, tmp_path: Path
+) -> None:
+    cases = [Case(harm, dedupe, lag_ms) for harm in HARMS]
+    assert side_by_side(cases, nurseries, exchange_key, tmp_path) == []

@@ -58,6 +58,22 @@ def test_launch_starts_one_and_finds_it_again(directory: Path) -> None:
     assert Path(first.private_key_path).exists()
 
 
+def test_launch_as_a_program_prints_what_it_found(directory: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "oms.sandbox.launch", str(directory)],
+        cwd=ROOT, timeout=60, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = running(directory)
+    assert found is not None
+    assert json.loads(said.stdout) == {
+        "base_url": found.base_url,
+        "key_id": found.key_id,
+        "private_key_path": found.private_key_path,
+        "pid": found.pid,
+        "is_new": True,
+    }
+
+
 def test_two_starters_at_once_end_with_one_sandbox(directory: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from oms.sandbox.launch import launch;"

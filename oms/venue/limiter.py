@@ -59,12 +59,13 @@ class TokenBucket:
         self._level = min(self._level, 0)
 
     def resize(self, refill_per_s: int, capacity: int) -> None:
-        """The account's real limits have been read; what is in the bucket stays, up to the new size."""
+        """The account's real limits have been read; the bucket stays as full as it was, in proportion."""
         assert refill_per_s > 0
         assert capacity > 0
+        # Else a large account's first order would wait until the reserve of the large bucket had come in.
+        self._level = self._level * capacity // self.capacity
         self.refill_per_s = refill_per_s
         self.capacity = capacity
-        self._level = min(self._level, capacity * TOKEN)
 
     def _refill(self, now_us: int) -> None:
         if self._at_us is None or now_us < self._at_us:

@@ -85,6 +85,15 @@ def test_the_accounts_own_limits_and_costs_are_taken_over() -> None:
     assert (limiter.write.refill_per_s, limiter.write.capacity) == (300, 900)
 
 
+def test_a_full_bucket_stays_full_and_a_drained_one_empty_when_its_size_is_learned() -> None:
+    limiter = Limiter()
+    limiter.learn(write=(4000, 8000))
+    assert limiter.take_create(0) == 0
+    limiter.drain_write(0)
+    limiter.learn(write=(300, 600))
+    assert limiter.take_create(0) > 0
+
+
 def test_the_smallest_bucket_still_lets_a_create_through() -> None:
     limiter = Limiter()
     limiter.learn(write=(1, 10))

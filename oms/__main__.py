@@ -9,14 +9,16 @@ def main() -> None:
     """Run the command line on `sys.argv` and exit with its code (design contract: 0 to 7, 130, 143)."""
     try:
         from oms.cli.entry import run
+
+        code = run(sys.argv[1:])
     except ModuleNotFoundError as missing:
         if _is_ours(missing):
             raise
         _say_dependencies_missing()
-        sys.exit(2)
-    except KeyboardInterrupt:  # Ctrl-C before the command line could take it over
-        sys.exit(130)
-    sys.exit(run(sys.argv[1:]))
+        code = 2
+    except KeyboardInterrupt as interrupted:  # before the command line had taken signals over, or after its end
+        code = getattr(interrupted, "exit_code", 130)
+    sys.exit(code)
 
 
 def _is_ours(missing: ModuleNotFoundError) -> bool:

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from oms.cli import terminal
@@ -52,6 +52,7 @@ class Answer:
 
     def rows(self, view: "View", records: Iterable[object], cap: int | None = None) -> int:
         """Write a list; return how many records a terminal's table left out because there were more than `cap`."""
+        records = _begun(records)
         self._listed = True
         match self.form:
             case "json":
@@ -114,6 +115,13 @@ class Answer:
         for name, value in pairs.items():
             gap = " " * (width - len(name) + 2) if width else "\t"
             write_text(f"{name}{gap}{terminal.plain(cell(value))}\n")
+
+
+def _begun(records: Iterable[object]) -> Iterable[object]:
+    """The same records, the first one fetched: what fails at once fails before anything was written."""
+    source = iter(records)
+    first = list(islice(source, 1))
+    return chain(first, source)
 
 
 def write(data: bytes) -> None:

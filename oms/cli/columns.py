@@ -160,7 +160,7 @@ CHECKS = View(
         Column("result", lambda check: {True: "ok", False: "WRONG", None: "unknown"}[check["ok"]]),
         _field("check", "name"),
         _field("seen", whole=False),
-        _field("fix", whole=False),
+        Column("fix", lambda check: "-" if check["ok"] else cell(check["fix"]), whole=False),
     ),
 )
 

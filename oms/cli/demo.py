@@ -4,15 +4,20 @@ The faults are chosen so that every run tells the same story: four senders, and 
 way at the kill get no answer, so what is known, in doubt and queued at that moment does not depend on any race.
 """
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from oms.cli import answer as stdout
+from oms.cli import terminal
 from oms.cli.invocation import Invocation, error_fields, pass_invocation
 from oms.cli.options import Command
 from oms.errors import OmsError
@@ -165,9 +170,7 @@ def _crash(place: "Playground", facts: Facts) -> "list[OrderRecord]":
             if process.returncode is not None:
                 raise DemoFailed(f"oms ended by itself ({process.returncode}) before it could be killed")
             facts.requests_before_kill = len(verdict.arrived(place.exchange))
-            # The last answer may still be on its way into the ledger; nothing else moves any more.
-            known = ANSWERED - sum(row <= ANSWERED for row in LOST_ANSWERS)
-            wait_until(lambda: _count(place.listed())["accepted"] >= known, f"{known} answers in the ledger")
+            wait_until(lambda: _is_settled(place.listed()), "the answers so far in the ledger")
         finally:
             _end(process)
     before = place.listed()
@@ -176,6 +179,18 @@ def _crash(place: "Playground", facts: Facts) -> "list[OrderRecord]":
     facts.in_doubt = counts["on_wire"] + counts["in_doubt"]
     facts.queued = counts["queued"]
     return before
+
+
+def _is_settled(orders: "Sequence[OrderRecord]") -> bool:
+    """Whether every answer there was is in the ledger: nothing moves any more until an answer comes."""
+    counts = _count(orders)
+    unanswered = sum(row <= ANSWERED for row in LOST_ANSWERS)
+    # One command is claimed ahead of each sender.
+    return (counts["accepted"], counts["in_doubt"], counts["on_wire"]) == (
+        ANSWERED - unanswered,
+        unanswered,
+        2 * SENDERS,
+    )
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -206,12 +221,15 @@ def _short(facts: Facts) -> Iterator[str]:
 
 def _show(say: _Story, rows: "Sequence[OrderRecord]", facts: Facts, passed: bool, seconds: str, keep: bool) -> None:
     if rows:
+        say.line()
         _show_orders(say, rows)
+        say.line()
     if passed:
         say.step("check", f"{facts.intents} intents = {facts.exchange_orders} exchange orders, 0 duplicates, 0 lost,")
         say.step("", "every price, count, trade and position the same in both files")
     for finding in facts.findings[:FINDINGS_SHOWN]:
-        say.step("wrong", finding)
+        for number, line in enumerate(wrap(terminal.plain(finding), 70, break_on_hyphens=False)):
+            say.step("" if number else "wrong", line)
     if len(facts.findings) > FINDINGS_SHOWN:
         say.step("", f"and {len(facts.findings) - FINDINGS_SHOWN} more")
     say.line(f"{'PASS' if passed else 'FAIL'} in {seconds} s")
@@ -224,26 +242,34 @@ def _show(say: _Story, rows: "Sequence[OrderRecord]", facts: Facts, passed: bool
 def _show_orders(say: _Story, rows: "Sequence[OrderRecord]") -> None:
     from oms.cli.columns import fields_of, trade_text
 
-    say.line()
-    say.line(f"  {'ROW':>3}  {'TICKER':<13}  {'ORDER':<24}  {'FILLED':>6}  {'STATUS':<8}  SENT")
+    say.line(f"  {'ROW':>3}  {'TICKER':<13}  {'ORDER':<23}  {'FILLED':>6}  {'STATUS':<8}  SENT")
     for order in rows:
         if order.row in SHOWN_ROWS:
-            sent = "once" if order.attempts == 1 else f"{order.attempts} times"
-            what = f"{order.row:>3}  {order.ticker:<13}  {trade_text(fields_of(order)):<24}"
+            sent = {1: "once", 2: "twice"}.get(order.attempts, f"{order.attempts} times")
+            what = f"{order.row:>3}  {order.ticker:<13}  {trade_text(fields_of(order)):<23}"
             say.line(f"  {what}  {order.fill_count:>6}  {order.status:<8}  {sent}")
-    say.line(f"  {len(rows) - len(SHOWN_ROWS)} more: oms --config {DIRECTORY}/config.toml orders")
-    say.line()
 
 
 def _next(rows: "Sequence[OrderRecord]", keep: bool) -> Iterator[str]:
-    oms = f"oms --config {DIRECTORY}/config.toml"
+    oms = _program()
     told = next(order for order in rows if order.row == max(HANGING))
-    yield "next:  what became of an order whose request was lost in the crash:"
+    yield f"next:  export OMS_CONFIG={DIRECTORY}/config.toml"
+    yield f"       {oms} orders"
     yield f"       {oms} why {told.client_order_id}"
-    yield "       what the words mean:  oms help order-states"
+    yield f"       {oms} help order-states"
     if keep:
-        yield "       the exchange stays up for 10 minutes of quiet:"
-        yield f"       {oms} markets"
+        yield f"       {oms} markets          the exchange stays up for 10 quiet minutes"
+
+
+def _program() -> str:
+    """How the reader can call the oms that is running now."""
+    script = Path(sys.executable).parent / "oms"
+    on_path = shutil.which("oms")
+    if on_path is not None and Path(on_path) == script:
+        return "oms"
+    with suppress(ValueError):
+        return str(script.relative_to(Path.cwd()))
+    return str(script)
 
 
 def _answer(invocation: Invocation, facts: Facts, passed: bool, seconds: str) -> None:

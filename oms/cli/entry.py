@@ -24,6 +24,7 @@ def run(argv: list[str]) -> int:
     invocation = Invocation()
     _complete_shell(invocation)
     code = _guarded(invocation, lambda: _dispatch(invocation, argv), argv)
+    invocation.signals.close()
     return IN_DOUBT if invocation.unsettled else code
 
 

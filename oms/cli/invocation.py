@@ -103,7 +103,7 @@ class Invocation:
         if yes:
             return
         with self.signals.asking():
-            answered = terminal.ask(question, piped_input=piped_input)
+            answered = terminal.ask(question, self.signals.read, piped_input=piped_input)
         if answered is None:
             raise ConfirmationNeeded(f"{question} There is no terminal to ask on.", hint="add --yes if it is meant")
         if not answered:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from oms.records import OrderRecord, SubmitReport
 
 NOT_PLACED_SHOWN = 20
+INTERNAL = ("batch_key", "order_keys")  # the ledger's own keys mean nothing outside
 
 
 class Count:
@@ -62,7 +63,7 @@ def _fields(invocation: Invocation, report: "SubmitReport") -> dict[str, Any]:
     fields: dict[str, Any] = {"ok": report.exit_code == 0}
     if report.exit_code:
         fields["error"] = error_of(invocation, report)
-    return fields | dict(fields_of(report))
+    return fields | {name: value for name, value in fields_of(report).items() if name not in INTERNAL}
 
 
 def error_of(invocation: Invocation, report: "SubmitReport") -> Mapping[str, Any]:

@@ -147,6 +147,9 @@ class Playground:
             except subprocess.TimeoutExpired as late:
                 process.kill()
                 raise DemoFailed(f"`oms {' '.join(words)}` did not end within {STEP_DEADLINE_S:g} s") from late
+            except BaseException:
+                process.kill()
+                raise
         said = err.decode(errors="replace").strip()
         if process.returncode != 0:
             raise DemoFailed(f"`oms {' '.join(words)}` ended with exit code {process.returncode}: {said}")
@@ -182,7 +185,7 @@ def _locked(directory: Path) -> Iterator[None]:
         file = lock.open("w")
     except OSError as failure:
         text = f"cannot write to {directory}: {failure.strerror}"
-        raise DemoBusy(text, hint="run oms demo in a directory of your own") from failure
+        raise DemoFailed(text, hint="run oms demo in a directory of your own") from failure
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

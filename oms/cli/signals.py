@@ -6,6 +6,7 @@ is safe too (P5), it only leaves more in doubt for the next start.
 """
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,21 +33,41 @@ class Signals:
 
     def __init__(self) -> None:
         self._run: Stoppable | None = None
-        self._asked_to_stop = False
+        self._asked: int | None = None  # the signal that asked the run to stop
+        self._wakeup, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
 
     def install(self) -> None:
         """Take over both signals for the rest of the process. A signal that is ignored (nohup) stays ignored."""
         for signum in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
-        if self._asked_to_stop:
+        if self._asked is not None:
             os._exit(128 + signum)
         if self._run is None:
             raise Interrupted(signum)
-        self._asked_to_stop = True
+        self._asked = signum
         self._run.request(signum)
+
+    def close(self) -> None:
+        """The command has ended: a signal from here on ends the process without a word."""
+        self._asked = self._asked or signal.SIGTERM
+        signal.set_wakeup_fd(-1)
+        os.close(self._wake)
+        os.close(self._wakeup)
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        """Read what is there, waiting for it; a signal ends the waiting however close to its beginning it comes."""
+        while True:
+            # A read that has just begun does not see a signal that came just before it; select sees the pipe.
+            ready, _, _ = select.select([descriptor, self._wakeup], [], [])
+            if self._wakeup in ready:
+                os.read(self._wakeup, 64)  # the handler runs before the next line
+            if descriptor in ready:
+                return os.read(descriptor, size)
 
     @contextmanager
     def running(self, run: Stoppable) -> Iterator[None]:
@@ -61,6 +82,8 @@ class Signals:
     def asking(self) -> Iterator[None]:
         """Within a run: a signal ends the command, since it waits for a person and nothing was recorded yet."""
         run, self._run = self._run, None
+        if self._asked is not None:
+            raise Interrupted(self._asked)
         try:
             yield
         finally:
@@ -74,16 +97,11 @@ class InterruptibleInput:
         self._stream = stream
         self._signals = signals
 
-    def read(self, size: int = -1) -> bytes:
-        """As a binary stream's `read`."""
-        with self._signals.asking():
+    def read(self, size: int) -> bytes:
+        """What is there, at most `size` bytes; empty only at the end."""
+        try:
+            descriptor = self._stream.fileno()
+        except OSError:  # not a stream of the operating system's
             return self._stream.read(size)
-
-    def readline(self, size: int = -1) -> bytes:
-        """As a binary stream's `readline`."""
         with self._signals.asking():
-            return self._stream.readline(size)
-
-    def __iter__(self) -> Iterator[bytes]:
-        while line := self.readline():
-            yield line
+            return self._signals.read(descriptor, size)

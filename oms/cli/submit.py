@@ -88,7 +88,7 @@ def submit(
 ) -> int:
     """Record orders, then send each of them once.
 
-    FILE is .csv, .jsonl or .json; - reads JSON lines from standard input; flags say one order. Without any of them,
+    FILE is .csv, .jsonl or .json; - reads any of these from standard input; flags say one order. Without any of them,
     send what is pending from earlier runs. Running the same file again places nothing twice.
     """
     row = {field: value for field, value in flags.items() if value is not None}
@@ -178,7 +178,7 @@ def _resume_question(invocation: Invocation, yes: bool) -> "Callable[[ResumeProm
         question = f"Send {prompt.count} pending orders, the oldest recorded {age} ago, in {prompt.environment}?"
         with invocation.signals.asking():
             # Draining sends what was agreed to before, so a script that cannot be asked goes on.
-            return yes or terminal.ask(question) is not False
+            return yes or terminal.ask(question, invocation.signals.read) is not False
 
     return confirm
 

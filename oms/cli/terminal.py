@@ -44,26 +44,27 @@ def is_drawable(stream: IO[str] | None, environ: Mapping[str, str] = os.environ)
     return is_terminal(stream) and environ.get("TERM") not in ("dumb", "unknown")
 
 
-def ask(question: str, *, piped_input: bool = False) -> bool | None:
+def ask(question: str, read: Callable[[int, int], bytes], *, piped_input: bool = False) -> bool | None:
     """Ask on stderr, read a line from the terminal; None when there is no terminal to ask on.
 
-    `piped_input` says that stdin carries the orders, so that the answer has to come from the controlling terminal.
-    Otherwise a stdin that is not a terminal means a script, and a script is never asked.
+    `read` takes a descriptor and a size. `piped_input` says that stdin carries the orders, so that the answer has to
+    come from the controlling terminal; otherwise a stdin that is not a terminal means a script, and a script is never
+    asked.
     """
     if not is_terminal(sys.stderr):
         return None
     if is_terminal(sys.stdin):
-        return _answered(question, sys.stdin.readline)
+        return _answered(question, sys.stdin.fileno(), read)
     if not piped_input:
         return None
     try:
-        with open("/dev/tty", encoding="utf-8", errors="replace") as terminal:
-            return _answered(question, terminal.readline)
+        with open("/dev/tty", "rb", buffering=0) as keyboard:
+            return _answered(question, keyboard.fileno(), read)
     except OSError:
         return None
 
 
-def _answered(question: str, read_line: Callable[[], str]) -> bool:
-    sys.stderr.write(f"{question} [y/N] ")
+def _answered(question: str, descriptor: int, read: Callable[[int, int], bytes]) -> bool:
+    sys.stderr.write(f"{plain(question)} [y/N] ")
     sys.stderr.flush()
-    return read_line().strip().lower() in ("y", "yes")
+    return read(descriptor, 1024).strip().lower() in (b"y", b"yes")

@@ -202,7 +202,7 @@ class FakeOms:
         return self.answer_report
 
     def submit_file(self, path: Path | None, *, stdin: Any = None, confirm: Any = None, **call: Any) -> SubmitReport:
-        content = stdin.read() if stdin is not None else b""
+        content = stdin.read(1 << 20) if stdin is not None else b""
         self._called("submit_file", path=path, stdin=content, **call)
         if self.preview_count is not None:
             environment = str(self.config.environment)
@@ -217,7 +217,7 @@ class FakeOms:
     def preview_file(
         self, path: Path | None, *, stdin: Any = None, batch: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        self._called("preview_file", path=path, batch=batch, stdin=stdin.read() if stdin else None)
+        self._called("preview_file", path=path, batch=batch, stdin=stdin.read(1 << 20) if stdin else None)
         return iter([{"client_order_id": "c", "row": 1, "ticker": "T"}])
 
     def drain(self, **call: Any) -> SubmitReport:

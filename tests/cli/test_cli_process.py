@@ -317,7 +317,7 @@ import sys
 real = Oms.submit_file
 def submit_file(self, path, *, stdin, **call):
     sys.stderr.write("reading\\n"); sys.stderr.flush()
-    stdin.read()
+    stdin.read(1 << 20)
 Oms.submit_file = submit_file
 """
     child = subprocess.Popen(
@@ -329,7 +329,6 @@ Oms.submit_file = submit_file
     )
     assert child.stderr is not None
     assert child.stderr.readline() == b"reading\n"
-    time.sleep(0.05)  # a signal before the read begins would end it too; either way it must end
     child.send_signal(signum)
     child.communicate(timeout=DEADLINE_S)
     assert child.returncode == code

@@ -1,0 +1,138 @@
+"""The demo proves what it says: PASS where ledger and exchange agree, FAIL where a duplicate or a loss is planted."""
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_fake import Cli
+
+from oms.cli import demo, playground
+from oms.cli.playground import Finished, Playground
+from oms.lab import verdict
+
+pytestmark = pytest.mark.slow
+
+STORY = """\
+sandbox   an exchange on this machine, seed 7: no account, no real money
+submit    20 orders; for 3 of them the exchange drops the connection
+crash     SIGKILL to oms when 12 requests had reached the exchange
+restart   ledger: 20 intents, 6 confirmed, 10 in doubt, 4 not sent yet
+resolve   10 in doubt: 4 found live, 6 never arrived (sent again, same id)
+again     the same file once more: 20 known, 0 placed
+"""
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the demo has been played."""
+    directory = tmp_path_factory.mktemp("demo")
+    with playground.playground(directory / "place", leave_running=False) as place:
+        demo._play(place, demo.Facts(), demo._Story(False))
+    return directory / "place"
+
+
+def test_the_demo_passes_and_tells_the_same_story_each_time(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMS_ENVIRONMENT", "prod")  # nothing of the user's settings may take part
+    monkeypatch.setenv("OMS_LEDGER__URL", "sqlite:////nowhere/ledger.sqlite3")
+    first = cli("demo")
+    assert (first.code, first.err) == (0, "")
+    assert first.out.startswith(STORY)
+    assert "\nPASS in " in first.out
+    assert max(map(len, first.out.split("next:")[0].splitlines())) <= 80
+    second = cli("demo", "--json")
+    assert second.code == 0
+    facts = second.json
+    assert (facts["verdict"], facts["intents"], facts["exchange_orders"], facts["findings"]) == ("PASS", 20, 20, [])
+    assert [path.name for path in tmp_path.iterdir()] == [".oms-demo"]
+
+
+def test_the_demo_leaves_no_process_behind(played: Path) -> None:
+    deadline = time.monotonic() + 10
+    while playground.running(played / "sandbox") is not None:
+        assert time.monotonic() < deadline
+
+
+def plant_duplicate(exchange: Path) -> None:
+    columns = "order_id, user_id, client_order_id, ticker, side, count_e2, price_e4, subaccount, exchange_index"
+    with closing(sqlite3.connect(exchange)) as database:
+        seq = database.execute("SELECT MAX(seq) + 1 FROM placed").fetchone()[0]
+        source = database.execute("SELECT MAX(seq) FROM placed").fetchone()[0]
+        database.execute(
+            f"INSERT INTO placed (seq, {columns}, created_us, ticket)"
+            f" SELECT ?, {columns}, created_us, ticket FROM placed WHERE seq = ?",
+            (seq, source),
+        )
+        names = [row[1] for row in database.execute("PRAGMA table_info(versions)")][1:]
+        database.execute(
+            f"INSERT INTO versions SELECT ?, {', '.join(names)} FROM versions WHERE seq = ?", (seq, source)
+        )
+        database.commit()
+
+
+def plant_loss(exchange: Path) -> None:
+    with closing(sqlite3.connect(exchange)) as database:
+        database.execute("DELETE FROM placed WHERE seq = (SELECT MAX(seq) FROM placed)")
+        database.commit()
+
+
+@pytest.mark.parametrize(("plant", "finding"), [(plant_duplicate, "duplicate: 2 orders"), (plant_loss, "lost: ")])
+def test_the_judge_sees_what_is_planted_in_the_real_files(
+    played: Path, tmp_path: Path, plant: Callable[[Path], None], finding: str
+) -> None:
+    copy = Playground(Path(shutil.copytree(played, tmp_path / "copy")))
+    assert verdict.judge(copy.ledger, copy.exchange) == []
+    plant(copy.exchange)
+    assert verdict.judge(copy.ledger, copy.exchange)[0].startswith(finding)
+
+
+def test_a_planted_duplicate_makes_the_demo_fail(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Playground.oms
+
+    def with_a_duplicate(self: Playground, *words: str) -> Finished:
+        finished = honest(self, *words)
+        if words == ("reconcile",):
+            plant_duplicate(self.exchange)
+        return finished
+
+    monkeypatch.setattr(Playground, "oms", with_a_duplicate)
+    monkeypatch.chdir(tmp_path)
+    result = cli("demo")
+    assert result.code == 1
+    assert "wrong     duplicate: 2 orders at the exchange under" in result.out
+    assert "\nFAIL in " in result.out
+    assert "PASS" not in result.out
+
+
+def test_a_step_that_fails_makes_the_demo_fail(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Playground, *words: Any) -> Finished:
+        raise playground.DemoFailed(f"`oms {words[0]}` ended with exit code 3")
+
+    monkeypatch.setattr(Playground, "oms", broken)
+    monkeypatch.chdir(tmp_path)
+    result = cli("demo", "--json")
+    assert (result.code, result.json["ok"], result.json["verdict"]) == (1, False, "FAIL")
+    assert "exit code 3" in result.json["error"]["message"]
+
+
+def test_a_directory_of_somebody_else_is_left_alone(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / ".oms-demo" / "precious.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    result = cli("demo")
+    assert result.code == 6
+    assert "holds other files" in result.err
+    assert [path.name for path in mine.parent.iterdir()] == ["precious.txt"]
+
+
+@pytest.mark.parametrize("words", [("--env", "prod", "demo"), ("demo", "--config", "x.toml")])
+def test_the_demo_takes_no_other_exchange(cli: Cli, words: tuple[str, ...]) -> None:
+    assert cli(*words).code == 2

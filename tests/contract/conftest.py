@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from worlds import World
 
+from tests.contract.worlds import World
 from tests.sandbox.running import start_sandbox
 
 

@@ -8,9 +8,9 @@ import json
 from typing import Any
 
 import pytest
-from worlds import CREATE, LIST, Run, World, fault, row
 
 from oms.app import drive
+from tests.contract.worlds import CREATE, LIST, Run, World, fault, row
 
 PROVEN_AND_SENT_AGAIN = ["absence_proven", "requeued", "claimed", "acknowledged"]
 PLACED = {"claimed", "acknowledged"}

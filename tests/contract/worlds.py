@@ -59,7 +59,7 @@ class World:
             "venue__sandbox__base_url": self.sandbox.base_url,
             "venue__timeout_s": 2,
             "ledger__url": self.ledger_path,
-            "submit__in_flight_horizon_s": 0.4,
+            "submit__in_flight_horizon_s": 0.2,
             "submit__batch_size": 1,
             "submit__concurrency": 2,
             "submit__wait_s": 0.6,
@@ -68,6 +68,10 @@ class World:
 
     def config(self, **settings: Any) -> Config:
         return load({}, self.environ(**settings))
+
+    def serial(self) -> int:
+        """A number that no other test has."""
+        return next(_serial)
 
     def opened(self, **settings: Any) -> Oms:
         """The API on this world; a context manager."""

@@ -1,21 +1,27 @@
 """The demo proves what it says: PASS where ledger and exchange agree, FAIL where a duplicate or a loss is planted."""
 
+import os
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_fake import Cli
 
-from oms.cli import demo, playground
+from oms.cli import playground
 from oms.cli.playground import Finished, Playground
 from oms.lab import verdict
 
 pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
 
 STORY = """\
 sandbox   an exchange on this machine, seed 7: no account, no real money
@@ -27,36 +33,49 @@ again     the same file once more: 20 known, 0 placed
 """
 
 
+@dataclass(frozen=True)
+class Played:
+    """One demo as it was played, and the directory it was played in."""
+
+    code: int
+    out: str
+    err: str
+    directory: Path
+
+    @property
+    def place(self) -> Path:
+        return self.directory / ".oms-demo"
+
+
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which the demo has been played."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The demo, played once by a real process whose environment would lead it elsewhere if it listened to it."""
     directory = tmp_path_factory.mktemp("demo")
-    with playground.playground(directory / "place", leave_running=False) as place:
-        demo._play(place, demo.Facts(), demo._Story(False))
-    return directory / "place"
+    misleading = {"OMS_ENVIRONMENT": "prod", "OMS_LEDGER__URL": "sqlite:////nowhere/ledger.sqlite3"}
+    done = subprocess.run(
+        [sys.executable, "-m", "oms", "demo"],
+        cwd=directory,
+        env={**os.environ, **misleading, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return Played(done.returncode, done.stdout, done.stderr, directory)
 
 
-def test_the_demo_passes_and_tells_the_same_story_each_time(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OMS_ENVIRONMENT", "prod")  # nothing of the user's settings may take part
-    monkeypatch.setenv("OMS_LEDGER__URL", "sqlite:////nowhere/ledger.sqlite3")
-    first = cli("demo")
-    assert (first.code, first.err) == (0, "")
-    assert first.out.startswith(STORY)
-    assert "\nPASS in " in first.out
-    assert max(map(len, first.out.split("next:")[0].splitlines())) <= 80
-    second = cli("demo", "--json")
-    assert second.code == 0
-    facts = second.json
-    assert (facts["verdict"], facts["intents"], facts["exchange_orders"], facts["findings"]) == ("PASS", 20, 20, [])
-    assert [path.name for path in tmp_path.iterdir()] == [".oms-demo"]
+def test_the_demo_passes_and_tells_its_story(played: Played) -> None:
+    assert (played.code, played.err) == (0, "")
+    assert played.out.startswith(STORY)
+    assert re.search(r"^PASS in \d+\.\d s$", played.out, re.MULTILINE)
+    assert max(map(len, played.out.split("next:")[0].splitlines())) <= 80
+    assert [path.name for path in played.directory.iterdir()] == [".oms-demo"]
 
 
-def test_the_demo_leaves_no_process_behind(played: Path) -> None:
+def test_the_demo_leaves_no_process_behind(played: Played) -> None:
     deadline = time.monotonic() + 10
-    while playground.running(played / "sandbox") is not None:
+    while playground.running(played.place / "sandbox") is not None:
         assert time.monotonic() < deadline
 
 
@@ -85,15 +104,17 @@ def plant_loss(exchange: Path) -> None:
 
 @pytest.mark.parametrize(("plant", "finding"), [(plant_duplicate, "duplicate: 2 orders"), (plant_loss, "lost: ")])
 def test_the_judge_sees_what_is_planted_in_the_real_files(
-    played: Path, tmp_path: Path, plant: Callable[[Path], None], finding: str
+    played: Played, tmp_path: Path, plant: Callable[[Path], None], finding: str
 ) -> None:
-    copy = Playground(Path(shutil.copytree(played, tmp_path / "copy")))
+    copy = Playground(Path(shutil.copytree(played.place, tmp_path / "copy")))
     assert verdict.judge(copy.ledger, copy.exchange) == []
     plant(copy.exchange)
     assert verdict.judge(copy.ledger, copy.exchange)[0].startswith(finding)
 
 
-def test_a_planted_duplicate_makes_the_demo_fail(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demo_over_the_last_one_fails_where_a_duplicate_is_planted(
+    cli: Cli, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest = Playground.oms
 
     def with_a_duplicate(self: Playground, *words: str) -> Finished:
@@ -103,23 +124,25 @@ def test_a_planted_duplicate_makes_the_demo_fail(cli: Cli, tmp_path: Path, monke
         return finished
 
     monkeypatch.setattr(Playground, "oms", with_a_duplicate)
-    monkeypatch.chdir(tmp_path)
-    result = cli("demo")
-    assert result.code == 1
-    assert "wrong     duplicate: 2 orders at the exchange under" in result.out
-    assert "\nFAIL in " in result.out
-    assert "PASS" not in result.out
+    monkeypatch.chdir(played.directory)
+    result = cli("demo", "--json")
+    assert (result.code, result.json["ok"], result.json["verdict"]) == (1, False, "FAIL")
+    assert result.json["findings"][0].startswith("duplicate: 2 orders at the exchange under")
+    assert result.json["error"]["message"] == result.json["findings"][0]
+    assert (result.json["intents"], result.json["exchange_orders"], result.json["never_arrived"]) == (20, 21, 6)
 
 
 def test_a_step_that_fails_makes_the_demo_fail(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Playground, *words: Any) -> Finished:
-        raise playground.DemoFailed(f"`oms {words[0]}` ended with exit code 3")
+    def broken(self: Playground) -> list[str]:
+        raise playground.DemoFailed("`oms submit` ended with exit code 3")
 
-    monkeypatch.setattr(Playground, "oms", broken)
+    monkeypatch.setattr(Playground, "preview", broken)
     monkeypatch.chdir(tmp_path)
-    result = cli("demo", "--json")
-    assert (result.code, result.json["ok"], result.json["verdict"]) == (1, False, "FAIL")
-    assert "exit code 3" in result.json["error"]["message"]
+    result = cli("demo")
+    assert result.code == 1
+    assert "wrong     `oms submit` ended with exit code 3" in result.out
+    assert "\nFAIL in " in result.out
+    assert "PASS" not in result.out
 
 
 def test_a_directory_of_somebody_else_is_left_alone(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,8 +150,10 @@ class Session:
             if not is_duty_done and not self._await_data(self.venue.clock.now_ms(), progress, "for fresh data"):
                 return
             self.scan = self._persist(self.reconciler.read_account)
+            if self.scan is not None and self._has_lost(self.scan):
+                self.scan = self._await_lost(progress)
             if self.scan is not None:
-                self._await_lost(self.scan, progress)
+                self.reconciler.note_account_read(self.scan)
         except CredentialsError as exc:
             self.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
         except ReadFailed as exc:
@@ -183,21 +185,24 @@ class Session:
                     raise
             time.sleep(_RETRY_S)
 
-    def _await_lost(self, scan: Scan, progress: Report) -> None:
-        """If this ledger has lost something recently, wait until nothing of it can still arrive, and read again."""
+    def _has_lost(self, scan: Scan) -> bool:
+        """Whether the exchange shows recent orders that oms has sent, but not from this ledger as it is."""
         findings = self.reconciler.findings
         if findings.preplaced:
             self.notes.append(f"{findings.preplaced} queued orders were at the exchange already and are not sent again")
         newest_ms = findings.newest_surprise_ms
-        if newest_ms is None or newest_ms < scan.as_of_ms - _RECENT_HORIZONS * self.horizon_ms:
-            return
+        return newest_ms is not None and newest_ms >= scan.as_of_ms - _RECENT_HORIZONS * self.horizon_ms
+
+    def _await_lost(self, progress: Report) -> Scan | None:
+        """Wait until nothing of what was lost can still arrive, and read again; None when interrupted."""
         self.notes.append(
             "the exchange shows recent orders made by oms that this ledger had not sent: it was lost, copied or"
             " restored; waiting until nothing more can arrive before anything is sent"
         )
         fence_ms = self.venue.clock.now_ms() + self.horizon_ms
-        if self._await_data(fence_ms, progress, "for what a lost ledger may have sent"):
-            self._persist(self.reconciler.read_account)
+        if not self._await_data(fence_ms, progress, "for what a lost ledger may have sent"):
+            return None
+        return self._persist(self.reconciler.read_account)
 
     def _await_data(self, fence_ms: int, progress: Report, note: str) -> bool:
         """Wait until reads show all that was so at that exchange time; False when interrupted.

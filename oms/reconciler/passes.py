@@ -75,12 +75,15 @@ class Reconciler:
         """Read the account's orders since the last complete reading (all of them, the first time).
 
         Every order under an id of this ledger is recognized, whatever state it has here: a queued one is not sent
-        again, a concluded one that turned up is `late`. Raises ReadFailed.
+        again, a concluded one that turned up is `late`. Raises ReadFailed. The reading counts as done only once
+        `note_account_read` is called: until then, whatever ends this run, the next one has to read it all again.
         """
         since = queries.watermark(self.ledger)
-        scan = self._scan(None if since is None else since - self.settings.horizon_ms)
+        return self._scan(None if since is None else since - self.settings.horizon_ms)
+
+    def note_account_read(self, scan: Scan) -> None:
+        """The account was read up to this scan, and nothing that it may not have shown has to be waited for."""
         account.note_account_read(self.ledger, scan.as_of_ms, self.settings.now_us())
-        return scan
 
     def read_since(self, since_ms: int) -> Scan:
         """Read the account's orders created since that exchange time once more. Raises ReadFailed."""
@@ -116,19 +119,23 @@ class Reconciler:
     def _scan(self, min_ts_ms: int | None) -> Scan:
         scan = Scan(self.venue, min_ts_ms)
         for source, orders in scan.chunks():
-            self._recognize(source, orders, scan.as_of_ms)
+            self._recognize(source, orders, scan.as_of_ms, surprising_from_ms=min_ts_ms or 0)
         self._check_user(scan)
         for item in scan.unreadable:
             self.findings.report([compare.unreadable_break(item.client_order_id, item.order_id, item.reason)])
         return scan
 
-    def _recognize(self, source: str, orders: list[Snapshot], as_of_ms: int) -> None:
+    def _recognize(
+        self, source: str, orders: list[Snapshot], as_of_ms: int, surprising_from_ms: int | None = None
+    ) -> None:
         known = queries.creates_of(self.ledger, [o.client_order_id for o in orders if o.client_order_id])
         conclusions: list[tuple[Entry, e.Event]] = []
         for order in orders:
             entry = known.get(order.client_order_id)
+            if surprising_from_ms is not None and (order.created_ts_ms or 0) >= surprising_from_ms:
+                self._note_surprise(entry, order)
             if entry is None:
-                self._note_stranger(order)
+                self.findings.external += 1
                 continue
             self.findings.report(compare.order_breaks(entry, order))
             event = compare.recognize(entry, order, as_of_ms, source)
@@ -141,23 +148,19 @@ class Reconciler:
     def _count(self, before: Entry, after: Entry, event: e.Event) -> None:
         if isinstance(event, e.Found):
             self.findings.found += before.command.state is not CommandState.QUEUED
-            if before.command.state is CommandState.QUEUED:
-                self.findings.preplaced += 1
-                self._note_surprise(event.order)
+            self.findings.preplaced += before.command.state is CommandState.QUEUED
             if after.order.late and not before.order.late:
                 self.findings.late += 1
                 self.findings.report([compare.late_break(after)])
         elif isinstance(event, e.Observed):
             self.findings.updated += 1
 
-    def _note_stranger(self, order: Snapshot) -> None:
-        self.findings.external += 1
-        if ids.is_ours(order.client_order_id):
-            self._note_surprise(order)
-
-    def _note_surprise(self, order: Snapshot) -> None:
-        newest = self.findings.newest_surprise_ms or 0
-        self.findings.newest_surprise_ms = max(newest, order.created_ts_ms or 0)
+    def _note_surprise(self, entry: Entry | None, order: Snapshot) -> None:
+        """Note an order that oms has sent, but not from this ledger as it is: unknown here, or never claimed here."""
+        is_surprise = ids.is_ours(order.client_order_id) if entry is None else entry.command.attempts == 0
+        if is_surprise:
+            newest = self.findings.newest_surprise_ms or 0
+            self.findings.newest_surprise_ms = max(newest, order.created_ts_ms or 0)
 
     def _check_user(self, scan: Scan) -> None:
         """The key's user must be the ledger's: another account's silence proves nothing about this one."""

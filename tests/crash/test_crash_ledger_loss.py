@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.crash import inspection
-from tests.crash.lives import LEDGER, Life, Nursery, World, give_key, new_world
+from tests.crash.lives import LEDGER, Life, Nursery, World, give_key, new_world, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -161,3 +161,20 @@ def test_a_ledger_lost_or_gone_back_in_mid_batch_places_nothing_twice(
 ) -> None:
     cases = [Case(harm, dedupe, lag_ms) for harm in HARMS]
     assert side_by_side(cases, nurseries, exchange_key, tmp_path) == []
+
+
+def test_a_recovery_killed_while_it_waits_for_what_was_lost_waits_again(world_of: Callable[..., World]) -> None:
+    """One order of the lost ledger is still on its way, and its id would be free: only waiting saves it."""
+    world = world_of({**SETTINGS, "submit__in_flight_horizon_s": "3.5"}, dedupe="open_only", skew_s=3, tier="unlimited")
+    on_its_way = {"match": {"ticker": "SBXRAIN-A-T20"}, "fault": {"kind": "late", "ms": 2500, "hold_ms": 9000}}
+    world.sandbox.control(faults=[on_its_way])
+    file = world.file(ROWS)
+    assert world.live("submit", file, nth=5, at="after all bytes").was_killed
+    shutil.rmtree(world.ledger.parent)
+    waiting = world.live("submit", file, nth=9, at="after read")
+    assert waiting.was_killed
+    assert "before first byte" not in waiting.seams
+    assert not [order for order in world.sandbox.orders() if order["ticker"] == "SBXRAIN-A-T20"], "it came too early"
+    last = world.live("submit", file)
+    wait_for(lambda: any(request["arrival_of"] for request in world.sandbox.log()))
+    assert what_is_wrong(world, world.ledger, last) == [], last

@@ -1,4 +1,4 @@
-"""Zygotes and a key, made once for all crash tests."""
+"""A zygote and a key, made once for all crash tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,17 +9,13 @@ import pytest
 from oms.sandbox.auth import new_private_pem
 from tests.crash.lives import Nursery, World, give_key, new_world
 
-# The machine has two cores, and a life waits for disk and exchange half of its time.
-NURSERIES = 3
-
 
 @pytest.fixture(scope="session")
-def nurseries() -> Iterator[list[Nursery]]:
-    """Processes to fork lives from, one for each thread of a test."""
-    made = [Nursery() for _ in range(NURSERIES)]
+def nursery() -> Iterator[Nursery]:
+    """The process to fork lives from."""
+    made = Nursery()
     yield made
-    for nursery in made:
-        nursery.close()
+    made.close()
 
 
 @pytest.fixture(scope="session")
@@ -31,15 +27,13 @@ def exchange_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world_of(
-    tmp_path: Path, nurseries: list[Nursery], exchange_key: Path
-) -> Iterator[Callable[..., World]]:
+def world_of(tmp_path: Path, nursery: Nursery, exchange_key: Path) -> Iterator[Callable[..., World]]:
     """`world_of(settings={...}, dedupe="open_only")`: a world of this test's own, gone when it ends."""
     with ExitStack() as stack:
 
         def make(settings: dict[str, str] | None = None, **options: object) -> World:
             directory = tmp_path / f"world{len(list(tmp_path.iterdir()))}"
             give_key(directory, exchange_key)
-            return stack.enter_context(new_world(directory, nurseries[0], settings or {}, **options))
+            return stack.enter_context(new_world(directory, nursery, settings or {}, **options))
 
         yield make

@@ -20,6 +20,7 @@ from typing import Any
 # A UUIDv8 whose first 16 bits are "om": what oms derives.
 OURS = re.compile(r"6f6d[0-9a-f]{4}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 CREATES = ("CreateOrderV2", "BatchCreateOrdersV2")
+_ORDERS = "SELECT o.*, b.state AS batch_state FROM orders o JOIN batches b ON b.key = o.batch_key"
 _CHAIN = "{order_key}|{n}|{command_key}|{epoch}|{at_us}|{kind}|"
 
 Row = dict[str, Any]
@@ -46,13 +47,13 @@ def facts(ledger: Path, exchange: Path) -> Facts:
 def _facts(ours: sqlite3.Connection, exchange: Path) -> Facts:
     with closing(_open(exchange)) as theirs:
         return Facts(
-            orders=_rows(ours, "SELECT o.*, b.state AS batch_state FROM orders o JOIN batches b ON b.key = o.batch_key"),
+            orders=_rows(
+                ours, "SELECT o.*, b.state AS batch_state FROM orders o JOIN batches b ON b.key = o.batch_key"
+            ),
             commands=_rows(ours, "SELECT * FROM commands"),
             events=_rows(ours, "SELECT * FROM events ORDER BY order_key, n"),
             controls=_rows(ours, "SELECT * FROM controls"),
-            there=_rows(
-                theirs, "SELECT * FROM orders WHERE user_id = (SELECT value FROM meta WHERE name = 'user_id')"
-            ),
+            there=_rows(theirs, "SELECT * FROM orders WHERE user_id = (SELECT value FROM meta WHERE name = 'user_id')"),
             wire=_rows(theirs, "SELECT * FROM wire ORDER BY seq"),
         )
 

@@ -1,12 +1,15 @@
 """Lives of oms over one ledger and one exchange, for tests that end them.
 
 A `Nursery` is a zygote seen from the test; a `World` is one exchange, one ledger and one file of orders, in which
-lives are run: `world.live("submit", FILE)` to its end, `world.live(..., nth=17)` until the 17th seam.
+lives are run: `world.live("submit", FILE)` to its end, `world.live(..., nth=17)` until the 17th seam, `world.begin`
+beside others, `world.start` as a process of its own interpreter.
 """
 
+import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from oms.sandbox.options import ENDPOINT_FILE, KEY_FILE, STATE_FILE, ServeOptions
@@ -25,11 +29,42 @@ EXCHANGE = "exchange"
 LEDGER = Path("ledger", "oms.sqlite3")
 
 
+class Child:
+    """A process forked from a zygote, as far as it is known."""
+
+    def __init__(self) -> None:
+        self._told: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self.pid = 0
+        self.endpoint = ""
+        self._status: int | None = None
+
+    def tell(self, answer: dict[str, Any]) -> None:
+        """Take in what the zygote says."""
+        self._told.put(answer)
+
+    def begun(self) -> "Child":
+        """Wait until it runs (an exchange: until it listens)."""
+        answer = self._told.get(timeout=60)
+        self.pid, self.endpoint = answer["pid"], answer.get("endpoint", "")
+        return self
+
+    def wait(self, timeout_s: float = 60) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
+        if self._status is None:
+            self._status = self._told.get(timeout=timeout_s)["status"]
+        return os.waitstatus_to_exitcode(self._status)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+
 class Nursery:
-    """A zygote process. One life at a time; several exchanges."""
+    """A zygote process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._children: dict[int, Child] = {}
+        self._numbers = itertools.count()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.zygote"],
             stdin=subprocess.PIPE,
@@ -38,22 +73,32 @@ class Nursery:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
         )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
-    def ask(self, **job: Any) -> dict[str, Any]:
-        """Have one job done."""
+    def fork(self, **job: Any) -> Child:
+        """Begin one job."""
+        child = Child()
         with self._lock:
+            number = next(self._numbers)
+            self._children[number] = child
             assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.write(json.dumps({"job": number, **job}) + "\n")
             self._process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-            return answer
+        return child.begun()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            self._children[answer["job"]].tell(answer)
 
     def close(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(timeout=30)
+        self._listener.join(timeout=30)
         self._process.stdout.close()
 
 
@@ -62,24 +107,21 @@ class ForkedSandbox(Sandbox):
 
     def __init__(self, options: ServeOptions, nursery: Nursery) -> None:
         self._nursery = nursery
-        self._is_up = False
         super().__init__(options)
 
     def _start(self) -> None:
-        answer = self._nursery.ask(do="serve", arguments=self.options.arguments())
-        self._is_up = True
-        self.pid = answer["pid"]
-        self.endpoint = json.loads(answer["endpoint"])
+        self._child = self._nursery.fork(do="serve", arguments=self.options.arguments())
+        self.endpoint = json.loads(self._child.endpoint)
+        self.pid = self._child.pid
         self.base_url = self.endpoint["base_url"]
         self.key_id = self.endpoint["key_id"]
         self.private_key_path = Path(self.endpoint["private_key_path"])
         self.private_pem = self.private_key_path.read_bytes()
 
     def _end(self, number: int) -> int:
-        if self._is_up:
-            self._is_up = False
-            return int(self._nursery.ask(do="end", pid=self.pid)["status"])
-        return 0
+        if self._child._status is None:
+            self._child.kill(number)
+        return self._child.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +149,24 @@ class Life:
 
 
 @dataclass(slots=True)
+class Living:
+    """A life that may still go on."""
+
+    child: Child
+    place: Path
+
+    def seams(self) -> list[str]:
+        """The seams it has passed so far."""
+        trace = self.place / "trace"
+        return trace.read_text().splitlines() if trace.exists() else []
+
+    def end(self, timeout_s: float = 60) -> Life:
+        """Wait for its end."""
+        code = self.child.wait(timeout_s)
+        return Life(code, self.seams(), (self.place / "stdout").read_text(), (self.place / "stderr").read_text())
+
+
+@dataclass(slots=True)
 class World:
     """One exchange, one ledger, one file of orders."""
 
@@ -114,6 +174,7 @@ class World:
     sandbox: Sandbox
     nursery: Nursery
     settings: dict[str, str]
+    begun: int = 0
 
     @property
     def ledger(self) -> Path:
@@ -149,13 +210,17 @@ class World:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return path
 
-    def live(self, *argv: str | Path, nth: int = 0, at: str = "") -> Life:
-        """Run one command line; SIGKILL at its nth seam, or at the nth whose name has `at` in it."""
-        job = {"argv": list(map(str, argv)), "env": self.env, "dir": str(self.directory), "nth": nth, "at": at}
-        status = self.nursery.ask(do="live", **job)["status"]
-        read = {name: (self.directory / name).read_text() for name in ("stdout", "stderr", "trace")}
-        code = os.waitstatus_to_exitcode(status)
-        return Life(code, read["trace"].splitlines(), read["stdout"], read["stderr"])
+    def begin(self, *argv: str | Path, nth: int = 0, at: str = "", env: dict[str, str] | None = None) -> "Living":
+        """Begin one command line; SIGKILL at its nth seam, or at the nth whose name has `at` in it."""
+        self.begun += 1
+        place = self.directory / f"life{self.begun}"
+        place.mkdir()
+        job = {"argv": list(map(str, argv)), "env": {**self.env, **(env or {})}, "dir": str(place)}
+        return Living(self.nursery.fork(do="live", **job, nth=nth, at=at), place)
+
+    def live(self, *argv: str | Path, **how: Any) -> Life:
+        """As `begin`, and wait for its end."""
+        return self.begin(*argv, **how).end()
 
     def start(self, *argv: str | Path, **options: Any) -> "subprocess.Popen[str]":
         """Start one command line as a real process of its own interpreter."""

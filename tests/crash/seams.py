@@ -1,4 +1,4 @@
-"""Where a life of oms can be ended: every point at which something outside the process has just changed, or is about to.
+"""Where a life of oms can be ended: every point at which something outside the process changes.
 
 `install` wraps the product from outside, in a process that was forked for one life; the product knows nothing of it.
 Each seam is numbered in the order in which it is passed, written to a trace, and the n-th ends the process by SIGKILL

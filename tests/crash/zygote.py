@@ -1,19 +1,23 @@
 """The process that lives are forked from: it has imported everything once and has no thread, engine or socket.
 
-Run as a module; jobs come as JSON lines on standard input, answers go back as JSON lines on standard output. `live` runs
-one command line of oms in a child with seams, and answers when it has ended; `serve` starts a sandbox exchange and
-answers once it listens; `end` kills one that was started.
+Run as a module; jobs come as JSON lines on standard input, answers go back as JSON lines on standard output, each with
+the number of its job and in any order. `live` runs one command line of oms in a child with seams: its pid is told at
+once, its end when it has ended; `serve` starts a sandbox exchange and tells when it listens, and when it has ended.
 """
 
 import gc
 import json
 import os
+import select
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+Job = dict[str, Any]
 
 # What a life would otherwise import by itself, each time anew.
 EARLY = (
@@ -28,38 +32,60 @@ def main() -> None:
     """Serve jobs until standard input ends."""
     for name in EARLY:
         import_module(name)
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     gc.freeze()
-    for line in sys.stdin:
-        job = json.loads(line)
-        answers.write(json.dumps(_do(job)) + "\n")
-        answers.flush()
+    bell, ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(ring)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: dict[int, int] = {}
+    waiting = b""
+    while True:
+        ready, _, _ = select.select([0, bell], [], [])
+        if bell in ready:
+            os.read(bell, 4096)
+        for number, status in _ended(children):
+            answers.write(json.dumps({"job": number, "status": status}) + "\n")
+        if 0 not in ready:
+            continue
+        said = os.read(0, 1 << 20)
+        if not said:
+            return
+        *lines, waiting = (waiting + said).split(b"\n")
+        for job in map(json.loads, lines):
+            pid, told = _begun(job)
+            children[pid] = job["job"]
+            answers.write(json.dumps({"job": job["job"], "pid": pid, **told}) + "\n")
 
 
-def _do(job: dict[str, Any]) -> dict[str, Any]:
-    match job["do"]:
-        case "live":
-            return {"status": os.waitpid(_forked(job, _live), 0)[1]}
-        case "serve":
-            reader, writer = os.pipe()
-            pid = _forked({**job, "pipe": writer}, _serve)
-            os.close(writer)
-            with os.fdopen(reader) as said:
-                return {"pid": pid, "endpoint": said.readline()}
-        case "end":
-            os.kill(job["pid"], signal.SIGKILL)
-            return {"status": os.waitpid(job["pid"], 0)[1]}
-        case other:
-            raise ValueError(other)
+def _ended(children: dict[int, int]) -> list[tuple[int, int]]:
+    found = []
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            break
+        found.append((children.pop(pid), status))
+    return found
 
 
-def _forked(job: dict[str, Any], run: Any) -> int:
+def _begun(job: Job) -> tuple[int, Job]:
+    if job["do"] == "live":
+        return _forked(job, _live), {}
+    reader, writer = os.pipe()
+    pid = _forked({**job, "pipe": writer}, _serve)
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        return pid, {"endpoint": said.readline()}
+
+
+def _forked(job: Job, run: Callable[[Job], int]) -> int:
     pid = os.fork()
     if pid:
         return pid
     code = 70
     try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         code = run(job)
     except BaseException:
         traceback.print_exc()
@@ -69,7 +95,7 @@ def _forked(job: dict[str, Any], run: Any) -> int:
         os._exit(code)
 
 
-def _live(job: dict[str, Any]) -> int:
+def _live(job: Job) -> int:
     from oms.cli.entry import run
     from tests.crash.seams import Plan, install
 
@@ -84,7 +110,7 @@ def _live(job: dict[str, Any]) -> int:
     return run(job["argv"])
 
 
-def _serve(job: dict[str, Any]) -> int:
+def _serve(job: Job) -> int:
     from oms.sandbox.options import read_arguments
     from oms.sandbox.server import serve
 

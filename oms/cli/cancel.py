@@ -54,5 +54,5 @@ def withdraw(invocation: Invocation, orders: tuple[str, ...], batch: str | None)
     """
     if bool(orders) == (batch is not None):
         raise click.UsageError("name either orders or --batch NAME")
-    with invocation.run() as oms:
+    with invocation.oms() as oms:
         return answer_run(invocation, oms, oms.withdraw(orders, batch=batch), "withdrawing")

@@ -13,6 +13,7 @@ from oms.cli import answer as stdout
 from oms.cli.notes import Notes
 from oms.cli.options import Settings
 from oms.cli.signals import Signals
+from oms.errors import LedgerBusy
 
 if TYPE_CHECKING:
     from oms.app import Oms
@@ -61,6 +62,7 @@ class Invocation:
 
         with self._opened(Interrupt()) as oms:
             yield oms
+            stdout.flush()
 
     @contextmanager
     def run(self) -> Iterator["Oms"]:
@@ -69,20 +71,24 @@ class Invocation:
 
         interrupt = Interrupt()
         with self._opened(interrupt) as oms, self.signals.running(interrupt):
-            yield oms
+            try:
+                yield oms
+                stdout.flush()
+            except LedgerBusy:  # another process sends; this one had not begun
+                raise
+            except BaseException:
+                self.unsettled = _is_unsettled(oms)
+                raise
 
     @contextmanager
     def _opened(self, interrupt: "Interrupt") -> Iterator["Oms"]:
         from oms.app import Oms
 
         self.notes.start_log(self.settings.verbose)
-        with Oms.open(self.config, interrupt=interrupt) as oms:
-            try:
-                yield oms
-                stdout.flush()
-            except BaseException:
-                self.unsettled = _is_unsettled(oms)
-                raise
+        config = self.config
+        self.notes.fact(environment=config.environment, config=config.file or "none", state=config.state_dir)
+        with Oms.open(config, interrupt=interrupt) as oms:
+            yield oms
 
     def command(self, *words: str) -> str:
         """A command for the reader to type next, with this call's own --config and --env."""

@@ -28,6 +28,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
+        self._is_logging = False
 
     def say(self, text: str) -> None:
         """One line, whatever it holds."""
@@ -62,6 +63,9 @@ class Notes:
     @contextmanager
     def progress(self) -> Iterator[Callable[["Progress"], None]]:
         """A callback that draws how far a run has come: on a terminal only, and only after half a second."""
+        if self._is_logging:
+            yield lambda progress: self.fact(progress=progress_text(progress))
+            return
         if not terminal.is_drawable(sys.stderr):
             yield lambda _progress: None
             return
@@ -75,11 +79,21 @@ class Notes:
         """Send the program's log here: warnings always, facts with -v, everything with -vv."""
         import logging
 
+        self._is_logging = verbosity > 0
         level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
-        log = logging.getLogger("oms")
-        log.handlers = [_handler(self)]
-        log.setLevel(level)
-        log.propagate = False
+        # urllib3 tells method, path and status of every request, never a header.
+        for name in ("oms", "urllib3") if verbosity > 1 else ("oms",):
+            log = logging.getLogger(name)
+            log.handlers = [_handler(self)]
+            log.setLevel(level)
+            log.propagate = False
+
+    def fact(self, **facts: object) -> None:
+        """One line of the log, key=value, with -v."""
+        if self._is_logging:
+            import logging
+
+            logging.getLogger("oms.cli").info(" ".join(f"{name}={value}" for name, value in facts.items()))
 
 
 class _ProgressLine:

@@ -7,6 +7,7 @@ import click
 
 from oms.cli.invocation import Invocation, error_fields, pass_invocation
 from oms.cli.options import Command
+from oms.cli.outcome import counted
 
 if TYPE_CHECKING:
     from oms.records import ReconcileReport
@@ -92,7 +93,9 @@ def _error(invocation: Invocation, report: "ReconcileReport") -> Any:
         return error_fields("in_doubt", f"{report.in_doubt} still in doubt", invocation.command("reconcile"))
     if report.stop is not None:
         return error_fields(report.stop.code, report.stop.message, report.stop.hint)
-    return error_fields("breaks", f"{len(report.breaks)} differences found", "each break carries a suggestion")
+    return error_fields(
+        "breaks", f"{counted(len(report.breaks), 'difference')} found", "each break carries a suggestion"
+    )
 
 
 def _shown(report: "ReconcileReport") -> dict[str, Any]:
@@ -105,8 +108,8 @@ def _say(invocation: Invocation, report: "ReconcileReport") -> None:
         notes.say(note)
     notes.say(
         f"reconciled {report.environment}: {report.resolved} resolved ({report.found} found, {report.absent} absent), "
-        f"{report.updated} orders moved, {report.fills} new fills, {report.in_doubt} in doubt, "
-        f"{len(report.breaks)} differences"
+        f"{counted(report.updated, 'order')} moved, {counted(report.fills, 'new fill')}, {report.in_doubt} in doubt, "
+        f"{counted(len(report.breaks), 'difference')}"
     )
     if report.queued:
         notes.say(f"{report.queued} queued; send with: {invocation.command('submit')}")

@@ -38,10 +38,13 @@ class Signals:
         os.set_blocking(self._wake, False)
 
     def install(self) -> None:
-        """Take over both signals for the rest of the process. A signal that is ignored (nohup) stays ignored."""
+        """Take over both signals for the rest of the process.
+
+        Also where they came ignored: a shell script does that to every job in its background, and stopping in good
+        order is what whoever sends one there wants.
+        """
         for signum in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(signum) is not signal.SIG_IGN:
-                signal.signal(signum, self._handle)
+            signal.signal(signum, self._handle)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:

@@ -185,6 +185,25 @@ def test_no_failure_hides_that_something_is_unsettled(fake: type[FakeOms], cli: 
     assert cli("submit").code == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "failure", "code"),
+    [
+        (("submit",), errors.LedgerBusy("process 7 sends"), 6),
+        (("reconcile",), errors.LedgerBusy("process 7 sends"), 6),
+        (("withdraw", "abcdefgh"), errors.InputError("it was sent"), 2),
+        (("resolve", "abcdefgh", "--absent"), errors.InputError("it is not parked"), 2),
+        (("orders",), errors.UnknownOrder("no such batch"), 2),
+    ],
+    ids=lambda each: str(each),
+)
+def test_doubts_of_others_change_no_code_of_a_command_that_had_not_begun_to_send(
+    fake: type[FakeOms], cli: Cli, words: tuple[str, ...], failure: OmsError, code: int
+) -> None:
+    fake.failure = failure
+    fake.is_unsettled = True
+    assert cli(*words).code == code
+
+
 def test_a_ledger_that_cannot_be_asked_counts_as_unsettled(fake: type[FakeOms], cli: Cli) -> None:
     def unsettled(_self: FakeOms) -> bool:
         raise errors.LedgerFailed("disk full")

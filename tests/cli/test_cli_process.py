@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -309,6 +310,20 @@ def test_the_first_signal_asks_the_run_to_stop_and_the_second_ends_it(signum: in
     out, _ = child.communicate(timeout=DEADLINE_S)
     assert child.returncode == code
     assert (b'"orders"' in out) is not twice
+
+
+def test_a_job_in_the_background_of_a_script_stops_as_well() -> None:
+    prepared = WAITING.replace("WAIT_FOR_SECOND", "False")
+    script = '"$@" 2>"$0" & while ! [ -s "$0" ]; do sleep 0.05; done; kill -INT $!; wait $!'
+    with tempfile.NamedTemporaryFile() as said:
+        done = subprocess.run(
+            ["sh", "-c", script, said.name, *FAKE, "submit", "--json"],
+            capture_output=True,
+            env=environment(OMS_TEST_FAKE=prepared),
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    assert done.returncode == 130
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

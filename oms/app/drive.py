@@ -6,6 +6,7 @@ exchange does; what then is in doubt stays in doubt, and says so (P4).
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from oms.app.session import Report, Session
 from oms.errors import CredentialsError, ReadFailed
@@ -52,6 +53,8 @@ class Drive:
                 self._run.drain()
             if self._may_resolve():
                 resolve_all(self._session, self._progress, self._send_more)
+                with suppress(ReadFailed, CredentialsError):
+                    self._session.reconciler.learn_user()
             withdraw_expired(self._session.ledger, self._session.venue.clock.now_us())
         finally:
             self._run.close()

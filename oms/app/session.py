@@ -20,7 +20,7 @@ from oms.config import Config
 from oms.config.hosts import HOSTS
 from oms.errors import CredentialsError, LedgerBusy, OmsError, ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger import queries
+from oms.ledger import account, queries
 from oms.ledger.claim import open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import clear_if_nobody_records
@@ -122,6 +122,10 @@ class Session:
         self._check_halt()
         if epoch is not None and self.ledger.resume_epoch(epoch):
             return
+        if queries.last_key_print(self.ledger) not in (None, self._print_of_key):
+            # The key may be another account's: all of the account has to show the orders that are known. Before the
+            # epoch with the new key is there, so that a kill in between does not lose this duty.
+            account.forget_account_read(self.ledger)
         self.ledger.open_epoch(purpose=purpose, key_print=self._print_of_key, now_us=now_us)
         died = open_run(self.ledger, now_us)
         if died:

@@ -27,6 +27,13 @@ def note_account_read(ledger: Ledger, as_of_ms: int, now_us: int) -> None:
         queries.set_watermark(connection, ACCOUNT_READ, as_of_ms, now_us)
 
 
+def forget_account_read(ledger: Ledger) -> None:
+    """The account's orders have to be read from the beginning before anything is sent. The writer lock is held."""
+    assert ledger.locks.writer.is_held
+    with ledger.write() as connection:
+        connection.execute(delete(schema.watermarks).where(schema.watermarks.c.name == ACCOUNT_READ))
+
+
 def note_user(ledger: Ledger, user_id: str) -> None:
     """Tie the ledger to the exchange's user, learned from the first order read."""
     with ledger.write() as connection:

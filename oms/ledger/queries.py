@@ -117,6 +117,18 @@ def resting(ledger: Ledger) -> list[Entry]:
 _RESTING = ENTRY_SELECT.where(text("orders.status = 'resting'"), _c.kind == "create")
 
 
+def newest_order_id(ledger: Ledger) -> str | None:
+    """The exchange's id of the order it took last, as far as the ledger knows; None when it knows none."""
+    with ledger.read() as connection:
+        return connection.execute(_NEWEST_ORDER_ID).scalar()
+
+
+_NEWEST_ORDER_ID = text(
+    "SELECT order_id FROM orders WHERE created_ts_ms IS NOT NULL AND order_id IS NOT NULL"
+    " ORDER BY created_ts_ms DESC LIMIT 1"
+)
+
+
 def witnesses(ledger: Ledger, from_ms: int, to_ms: int) -> dict[str, int]:
     """order_id -> creation time (ms) of every order we know the exchange took in that span of its time."""
     with ledger.read() as connection:
@@ -249,3 +261,10 @@ def key_print_of_epoch(ledger: Ledger, epoch: int) -> str | None:
     """The fingerprint of the API key that a run sent with."""
     with ledger.read() as connection:
         return connection.execute(select(schema.epochs.c.key_print).where(schema.epochs.c.epoch == epoch)).scalar()
+
+
+def last_key_print(ledger: Ledger) -> str | None:
+    """The fingerprint of the API key that the newest run used which used one; None for none."""
+    newest = select(schema.epochs.c.key_print).where(schema.epochs.c.key_print.is_not(None))
+    with ledger.read() as connection:
+        return connection.execute(newest.order_by(schema.epochs.c.epoch.desc()).limit(1)).scalar()

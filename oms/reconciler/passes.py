@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from oms import compare
 from oms.compare import Policy
-from oms.errors import LedgerForeign
+from oms.errors import LedgerForeign, ReadFailed
 from oms.intake import ids
 from oms.ledger import account, queries
 from oms.ledger.ledger import Ledger
@@ -79,7 +79,24 @@ class Reconciler:
         `note_account_read` is called: until then, whatever ends this run, the next one has to read it all again.
         """
         since = queries.watermark(self.ledger)
-        return self._scan(None if since is None else since - self.settings.horizon_ms)
+        scan = self._scan(None if since is None else since - self.settings.horizon_ms)
+        witnesses = self._witnesses(scan)
+        missing = compare.missing_witnesses(witnesses, scan.view())
+        if missing and scan.order_ids.isdisjoint(witnesses):
+            raise ReadFailed(
+                f"the exchange shows none of the {len(missing)} orders it has taken from this ledger",
+                hint="check the API key: it may belong to another account, or see less than the one that sent them",
+            )
+        return scan
+
+    def learn_user(self) -> None:
+        """Learn whose ledger this is from one of its own orders, once it has one. Raises ReadFailed."""
+        if self.ledger.identity().user_id is not None:
+            return
+        order_id = queries.newest_order_id(self.ledger)
+        seen = self.venue.account.get_order(order_id) if order_id is not None else None
+        if seen is not None and seen.user_id:
+            account.note_user(self.ledger, seen.user_id)
 
     def note_account_read(self, scan: Scan) -> None:
         """The account was read up to this scan, and nothing that it may not have shown has to be waited for."""
@@ -119,8 +136,8 @@ class Reconciler:
     def _scan(self, min_ts_ms: int | None) -> Scan:
         scan = Scan(self.venue, min_ts_ms)
         for source, orders in scan.chunks():
+            self._check_user(scan, orders)  # before anything of another account is recorded here
             self._recognize(source, orders, scan.as_of_ms, surprising_from_ms=min_ts_ms or 0)
-        self._check_user(scan)
         for item in scan.unreadable:
             self.findings.report([compare.unreadable_break(item.client_order_id, item.order_id, item.reason)])
         return scan
@@ -162,13 +179,15 @@ class Reconciler:
             newest = self.findings.newest_surprise_ms or 0
             self.findings.newest_surprise_ms = max(newest, order.created_ts_ms or 0)
 
-    def _check_user(self, scan: Scan) -> None:
+    def _check_user(self, scan: Scan, orders: list[Snapshot]) -> None:
         """The key's user must be the ledger's: another account's silence proves nothing about this one."""
         if not scan.user_ids:
             return
         known = self.ledger.identity().user_id
         if known is None and len(scan.user_ids) == 1:
-            account.note_user(self.ledger, next(iter(scan.user_ids)))
+            is_new = queries.newest_order_id(self.ledger) is None
+            if is_new or queries.creates_by_order_id(self.ledger, [order.order_id for order in orders]):
+                account.note_user(self.ledger, next(iter(scan.user_ids)))
         elif known is not None and known not in scan.user_ids:
             raise LedgerForeign(
                 f"the API key belongs to user {sorted(scan.user_ids)[0]}, the ledger to user {known}; nothing was sent",

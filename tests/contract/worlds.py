@@ -42,6 +42,8 @@ class World:
         self.sandbox = sandbox
         self.directory = directory
         self.ledger_path = directory / f"ledger-{next(_serial)}.sqlite3"
+        self.key_id = sandbox.key_id
+        self.key_path = sandbox.private_key_path
 
     # -- oms
 
@@ -51,8 +53,8 @@ class World:
             "HOME": str(self.directory),
             "XDG_STATE_HOME": str(self.directory / "state"),
             "XDG_CONFIG_HOME": str(self.directory / "config"),
-            "KALSHI_API_KEY_ID": self.sandbox.key_id,
-            "KALSHI_PRIVATE_KEY_PATH": str(self.sandbox.private_key_path),
+            "KALSHI_API_KEY_ID": self.key_id,
+            "KALSHI_PRIVATE_KEY_PATH": str(self.key_path),
         }
         usual = {
             "environment": "sandbox",

@@ -19,6 +19,9 @@ Query = Mapping[str, str | int | None]
 
 MAX_TRIES = 4
 FIRST_PAUSE_S = 0.1  # doubled at each repeat
+# After a 429 at least so long: the balance has a bucket of its own that fills once a second, and two runs in a row
+# should not fail for it.
+LIMITED_PAUSE_S = 0.4
 
 
 class Reader:
@@ -77,6 +80,7 @@ class Reader:
                 problem = _problem(request, answer)
                 if answer.status == 429:
                     self._limiter.drain_read(clock.now_us())
+                    pause_s = max(pause_s, LIMITED_PAUSE_S)
                 elif answer.status == 401 and clock.offset_us != offset_us:
                     continue  # our clock was off, and its Date header has just corrected it
                 elif answer.status < 500 and answer.status != 408:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.util import find_spec
 from types import ModuleType
 
 import cli_fake
@@ -14,9 +13,6 @@ def prepare() -> None:
     module = ModuleType("oms.app")
     module.Oms = FakeOms  # type: ignore[attr-defined]
     sys.modules["oms.app"] = module
-    if find_spec("oms.interrupt") is None:
-        sys.modules["oms.interrupt"] = ModuleType("oms.interrupt")
-        sys.modules["oms.interrupt"].Interrupt = object  # type: ignore[attr-defined]
     exec(os.environ.get("OMS_TEST_FAKE", ""), {"fakes": cli_fake, "Oms": FakeOms})
 
 

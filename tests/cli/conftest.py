@@ -4,7 +4,6 @@ import io
 import signal
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from types import ModuleType
 
 import pytest
@@ -33,10 +32,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeOms]:
     module = ModuleType("oms.app")
     module.Oms = Fresh  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "oms.app", module)
-    if find_spec("oms.interrupt") is None:
-        stub = ModuleType("oms.interrupt")
-        stub.Interrupt = object  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "oms.interrupt", stub)
     return Fresh
 
 

@@ -25,6 +25,7 @@ REFUSALS_IN_A_ROW = 10
 # Pauses between attempts while the exchange cannot be reached: doubled up to the last.
 FIRST_BACKOFF_US = 100_000
 LAST_BACKOFF_US = 5_000_000
+PAUSED_BACKOFF_US = 2_000_000
 
 
 @dataclass(slots=True)
@@ -101,6 +102,8 @@ class Turns:
             case "paused":
                 signs.is_paused = True
                 signs.trouble_since_us, signs.trouble = signs.trouble_since_us or now_us, event.why
+                # One market may be paused while the exchange says that it trades: the others must not wait for it.
+                return msgspec.structs.replace(event, not_before_us=now_us + PAUSED_BACKOFF_US)
             case "unauthorized":
                 # Many may be under way when the clock turns out to be off: only a second 401 for one order, signed
                 # after the first had corrected the clock, says that the key is refused.

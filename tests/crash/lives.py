@@ -210,13 +210,23 @@ class World:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return path
 
-    def begin(self, *argv: str | Path, nth: int = 0, at: str = "", env: dict[str, str] | None = None) -> "Living":
-        """Begin one command line; SIGKILL at its nth seam, or at the nth whose name has `at` in it."""
+    def begin(
+        self,
+        *argv: str | Path,
+        nth: int = 0,
+        at: str = "",
+        env: dict[str, str] | None = None,
+        largest_file: int = 0,
+    ) -> "Living":
+        """Begin one command line; SIGKILL at its nth seam, or at the nth whose name has `at` in it.
+
+        No file may grow beyond `largest_file` bytes (0: without limit).
+        """
         self.begun += 1
         place = self.directory / f"life{self.begun}"
         place.mkdir()
         job = {"argv": list(map(str, argv)), "env": {**self.env, **(env or {})}, "dir": str(place)}
-        return Living(self.nursery.fork(do="live", **job, nth=nth, at=at), place)
+        return Living(self.nursery.fork(do="live", **job, nth=nth, at=at, largest_file=largest_file), place)
 
     def live(self, *argv: str | Path, **how: Any) -> Life:
         """As `begin`, and wait for its end."""

@@ -8,6 +8,7 @@ once, its end when it has ended; `serve` starts a sandbox exchange and tells whe
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -107,6 +108,9 @@ def _live(job: Job) -> int:
     os.chdir(directory)
     trace = os.open(directory / "trace", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     install(Plan(job["nth"], job["at"], trace))
+    if job.get("largest_file"):
+        # Python ignores SIGXFSZ: a write beyond the limit fails, as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"],) * 2)
     return run(job["argv"])
 
 

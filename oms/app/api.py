@@ -12,12 +12,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from oms.app import intake, reports, views
 from oms.app.retry import next_retry
-from oms.app.runs import Ended, Memory, Runs
-from oms.app.session import Report
+from oms.app.tally import Ended, Memory
 from oms.config import Config, load
 from oms.errors import ConfirmationNeeded, InputError, Interrupted, LedgerMissing
 from oms.interrupt import Interrupt
@@ -39,6 +38,11 @@ from oms.records import (
 )
 from oms.units import format_dollars
 from oms.venue.clock import system_now_us
+
+if TYPE_CHECKING:
+    from oms.app.runs import Runs
+
+Report = Callable[[Progress], None]
 
 # Resuming what was recorded longer ago than this names its age and, in prod, asks (design 5).
 _STALE_US = 15 * 60 * 1_000_000
@@ -393,7 +397,9 @@ class Oms:
         except LedgerMissing:
             return None
 
-    def _runs(self, ledger: Ledger) -> Runs:
+    def _runs(self, ledger: Ledger) -> "Runs":
+        from oms.app.runs import Runs  # the HTTP client and the key's cryptography: not for reading a ledger
+
         self._has_sent = True
         return Runs(self.config, ledger, self._interrupt, self._memory)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from oms.app.runs import Ended
+from oms.app.tally import Ended
 from oms.ledger import listing
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import RecordedBatch

@@ -6,11 +6,10 @@ run, its report is read from the ledger, so that what a user is told is what is 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from oms.app.drive import Drive, resolve_all
 from oms.app.session import Endpoint, Report, Session, connect, endpoint, key_print, take_lock
-from oms.app.tally import Tally
+from oms.app.tally import Ended, Memory, Tally
 from oms.config import Config
 from oms.errors import CredentialsError, InputError, LedgerBusy, ReadFailed
 from oms.interrupt import Interrupt
@@ -27,30 +26,6 @@ from oms.records import Progress, ReconcileReport, Stop, worst
 from oms.units import format_dollars
 from oms.venue.clock import system_now_us
 from oms.venue.door import Venue
-
-
-@dataclass(slots=True)
-class Memory:
-    """What runs of one process may keep between them: a connected venue, and the epoch that ended in order."""
-
-    where: Endpoint | None = None
-    venue: Venue | None = None
-    epoch: int | None = None
-
-
-@dataclass(slots=True)
-class Ended:
-    """How a run came out, before it is put into a report."""
-
-    tally: Tally
-    notes: list[str]
-    stop: Stop | None = None
-    is_done_elsewhere: bool = False  # the lock's holder did the work, or will do it
-
-    @classmethod
-    def quiet(cls) -> "Ended":
-        """Nothing was run."""
-        return cls(Tally(), [])
 
 
 class Runs:

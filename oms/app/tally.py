@@ -1,10 +1,20 @@
-"""What a run has touched so far, told by the ledger after every commit; for its report and its exit code."""
+"""What a run has touched, how it ended, and what it leaves to the next one of its process. Plain records.
+
+Kept apart from the runs themselves, so that reading a ledger imports neither an HTTP client nor a key.
+"""
 
 from array import array
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from oms.ledger.rows import Entry
 from oms.lifecycle.states import CommandKind, CommandState, OrderStatus
+from oms.records import Stop
+
+if TYPE_CHECKING:
+    from oms.app.session import Endpoint
+    from oms.venue.door import Venue
 
 
 class Tally:
@@ -35,3 +45,27 @@ class Tally:
             keys.add(entry.order_key)
         else:
             keys.discard(entry.order_key)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What runs of one process may keep between them: a connected venue, and the epoch that ended in order."""
+
+    where: "Endpoint | None" = None
+    venue: "Venue | None" = None
+    epoch: int | None = None
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a run came out, before it is put into a report."""
+
+    tally: Tally
+    notes: list[str]
+    stop: Stop | None = None
+    is_done_elsewhere: bool = False  # the lock's holder did the work, or will do it
+
+    @classmethod
+    def quiet(cls) -> "Ended":
+        """Nothing was run."""
+        return cls(Tally(), [])

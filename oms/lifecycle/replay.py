@@ -228,9 +228,6 @@ def _ended_without_order(order: Order, command: Command, event: e.Event) -> Orde
 
 def _acknowledged(order: Order, event: e.Acknowledged, late: bool) -> Order:
     status = status_from_counts(order.count_e2, event.fill_count_e2, event.remaining_count_e2)
-    fees = None
-    if event.average_fee_paid_e6 is not None:
-        fees = event.average_fee_paid_e6 * event.fill_count_e2 // 100
     return replace(
         order,
         status=status,
@@ -238,7 +235,6 @@ def _acknowledged(order: Order, event: e.Acknowledged, late: bool) -> Order:
         fill_count_e2=max(order.fill_count_e2, event.fill_count_e2),
         remaining_count_e2=event.remaining_count_e2,
         average_fill_price_e6=event.average_fill_price_e6,
-        fees_e6=fees,
         fact_ts_ms=max(order.fact_ts_ms, event.ts_ms),
         created_ts_ms=event.ts_ms if order.created_ts_ms is None else order.created_ts_ms,
         late=late,

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from oms.ledger.append import Fact, append
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
-from oms.lifecycle.events import Event
+from oms.lifecycle.events import Event, Filled, Observed
 
 Conclusion = tuple[Entry, Event]
+_SEEN_AGAIN = (Observed, Filled)
 
 
 def apply(ledger: Ledger, conclusions: Sequence[Conclusion], now_us: int) -> dict[int, Entry]:
@@ -21,5 +22,6 @@ def apply(ledger: Ledger, conclusions: Sequence[Conclusion], now_us: int) -> dic
         )
     ledger.note_seq(appended.newest_seq)
     ledger.tend()
-    ledger.on_moved(appended.entries.values())
+    # Orders that were only seen again are not what a run has worked on.
+    ledger.on_moved([appended.entries[x.command_key] for x, event in conclusions if not isinstance(event, _SEEN_AGAIN)])
     return appended.entries

@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -24,6 +24,7 @@ def run(argv: list[str]) -> int:
     invocation = Invocation()
     _complete_shell(invocation)
     code = _guarded(invocation, lambda: _dispatch(invocation, argv), argv)
+    _flush_stderr()
     invocation.signals.close()
     return IN_DOUBT if invocation.unsettled else code
 
@@ -108,7 +109,7 @@ def _flushed(invocation: Invocation, code: int) -> int:
 
 def _answer_lost(invocation: Invocation, lost: stdout.AnswerLost) -> int:
     """What a run did stands, whoever read about it; a reader that had enough (`| head`) is no failure."""
-    _discard_stdout()
+    _discard(sys.stdout)
     if not lost.reader_gone:
         invocation.notes.error(f"the answer could not be written: {lost}")
     if invocation.report_code is not None:
@@ -116,11 +117,20 @@ def _answer_lost(invocation: Invocation, lost: stdout.AnswerLost) -> int:
     return 0 if lost.reader_gone else 1
 
 
-def _discard_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's own last flush cannot fail."""
+def _flush_stderr() -> None:
+    """Here and not at the interpreter's end, where a stderr that takes nothing more would become exit 120."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Point a standard stream at nothing, so that the interpreter's own last flush cannot fail."""
     with suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
+        os.dup2(nothing, stream.fileno())
         os.close(nothing)
 
 

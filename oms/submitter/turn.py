@@ -82,6 +82,9 @@ class Turns:
         match event:
             case e.NotProcessed():
                 return self._not_processed(entry, event, now_us)
+            case _:
+                self.singly.discard(entry.command_key)
+        match event:
             case e.AttemptRefused():
                 self._refused(event)
             case e.Acknowledged() | e.CancelAcknowledged() | e.IdTaken():

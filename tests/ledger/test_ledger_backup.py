@@ -21,13 +21,15 @@ from oms.ledger.ledger import ACCOUNT_READ, Ledger, open_ledger
 from oms.ledger.lock import Locks
 from oms.ledger.restore import restore
 
-# Restores a copy, killed at the k-th time that a file is opened, linked, renamed, removed or synced.
+# Restores a copy again and again, killed at the first, second, ... time that a file is opened, linked, renamed,
+# removed or synced, until one restore passes; forks of one process that has imported everything.
 KILLER = """
-import os, signal, sys
+import os, shutil, signal, sys
 from pathlib import Path
-from oms.ledger import restore as b
+from oms.ledger.restore import restore
 
-left = int(sys.argv[1])
+copy, ledger, scratch = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+left = 0
 
 def deadly(real):
     def call(*args, **kwargs):
@@ -38,9 +40,24 @@ def deadly(real):
         return real(*args, **kwargs)
     return call
 
-for name in ("open", "link", "rename", "replace", "unlink", "fsync"):
-    setattr(os, name, deadly(getattr(os, name)))
-b.restore(Path(sys.argv[2]), Path(sys.argv[3]), "sandbox", now_us=5)
+status = -1
+for step in range(1, 99):
+    place = scratch / f"{step}" / ledger.name
+    place.parent.mkdir()
+    shutil.copy(ledger, place)
+    shutil.copy(f"{ledger}.mark", f"{place}.mark")
+    child = os.fork()
+    if child == 0:
+        left = step
+        for name in ("open", "link", "rename", "replace", "unlink", "fsync"):
+            setattr(os, name, deadly(getattr(os, name)))
+        restore(copy, place, "sandbox", now_us=5)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(step, flush=True)
+    if not os.WIFSIGNALED(status):
+        break
+sys.exit(status)
 """
 
 
@@ -367,22 +384,17 @@ def test_a_kill_while_restoring_leaves_the_old_ledger_or_the_new_one(path: Path,
         backup(path, copy)
         recorded(opened(path), 3, name="late")
     old, new = content(path), content(copy)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", KILLER, str(copy), str(path), str(scratch)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stderr
     outcomes = []
-    for step in range(1, 40):
-        place = tmp_path / f"kill-{step}" / "ledger.sqlite3"
-        place.parent.mkdir()
-        shutil.copy(path, place)
-        Path(f"{place}.mark").write_bytes(Path(f"{path}.mark").read_bytes())
-        run = subprocess.run([sys.executable, "-c", KILLER, str(step), str(copy), str(place)], timeout=60, check=False)
-        if place.exists():
-            found = content(place)
-            outcomes.append("old" if found == old else "new" if found == new else "broken")
-        else:
-            outcomes.append("missing")
+    for step in run.stdout.split():
+        place = scratch / step / path.name
+        found = content(place) if place.exists() else {}
+        outcomes.append("old" if found == old else "new" if found == new else "broken")
         restore(copy, place, "sandbox", now_us=NOW_US)
         assert content(place) == new
-        if run.returncode == 0:
-            break
-    assert run.returncode == 0
     assert set(outcomes) == {"old", "new"}
     assert outcomes == sorted(outcomes, key=("old", "new").index)

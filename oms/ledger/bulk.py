@@ -1,18 +1,27 @@
-"""Many rows in one statement, for the hot path.
+"""The hot path's own way to the database: many rows in one statement, and no layer between it and the driver.
 
 sqlite3 lets go of the interpreter lock once per step, so an `executemany` of g rows waits for it g times; one
 statement with all the rows waits once. The texts are the same for SQLite and PostgreSQL but for the placeholder,
-and each is built once per number of rows.
+and each is built once per number of rows. They go to the driver's cursor directly: through SQLAlchemy a statement costs
+40 us more, as much as all it does for five orders. The transaction stays the caller's.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
 # SQLite takes 32,766 bound values in one statement.
 _MOST_VALUES = 30_000
+
+
+def execute(connection: Connection, statement: str, values: Sequence[object] = ()) -> Any:
+    """Run one statement in the connection's transaction; the driver's cursor, to fetch from."""
+    cursor = connection.connection.cursor()
+    cursor.execute(statement, values)
+    return cursor
 
 
 def insert_rows(
@@ -21,7 +30,7 @@ def insert_rows(
     """Insert all rows, in as few statements as SQLite's limit allows."""
     mark = _mark(connection)
     for part in _parts(rows, len(columns)):
-        connection.exec_driver_sql(_insert_text(table, columns, len(part), mark), _flat(part))
+        execute(connection, _insert_text(table, columns, len(part), mark), _flat(part))
 
 
 def update_rows(
@@ -31,7 +40,7 @@ def update_rows(
     mark = _mark(connection)
     changed = 0
     for part in _parts(rows, 1 + len(columns)):
-        changed += connection.exec_driver_sql(_update_text(table, columns, len(part), mark), _flat(part)).rowcount
+        changed += execute(connection, _update_text(table, columns, len(part), mark), _flat(part)).rowcount
     return changed
 
 

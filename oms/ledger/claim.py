@@ -16,6 +16,7 @@ from oms.errors import LedgerDamaged
 from oms.intake.intents import body_digest
 from oms.ledger import schema
 from oms.ledger.append import Fact, append
+from oms.ledger.bulk import execute
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
 from oms.lifecycle import events as e
@@ -23,8 +24,8 @@ from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Reason
 
 _c, _o = schema.commands.c, schema.orders.c
 
-# Create commands read ahead of need, so that most turns select nothing.
-_READ_AHEAD = 256
+# Create commands are read ahead of need, so many at least, so that most turns select nothing.
+_READ_AHEAD = 64
 # At most so many attempts of one create: a limit on everything.
 MAX_ATTEMPTS = 50
 
@@ -82,11 +83,11 @@ class Desk:
         self._ledger.check_place()
         facts = [Fact(entry, event) for entry, event in answers]
         with self._ledger.write() as connection:
-            self._ledger.check_epoch(connection)
-            is_halted = bool(connection.execute(_HALT).scalar())
+            newest_epoch, is_halted, has_cancels = execute(connection, _STATE_OF_TURN).fetchone()
+            self._ledger.compare_epoch(newest_epoch)
             claims: list[Fact] = []
             if want > 0 and not is_halted:
-                claims = self._claims(connection, want, now, admit)
+                claims = self._claims(connection, want, now, admit, has_cancels=bool(has_cancels))
             appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
         self._ledger.note_seq(appended.newest_seq)
         self._ledger.tend()
@@ -94,7 +95,7 @@ class Desk:
         claimed = [appended.entries[f.entry.command_key] for f in claims if isinstance(f.event, e.Claimed)]
         if appended.duplicates:
             is_halted = True
-        return Turn(tuple(claimed), tuple(appended.entries.values()), is_halted)
+        return Turn(tuple(claimed), tuple(appended.entries.values()), bool(is_halted))
 
     def has_claimable(self) -> bool:
         """Whether anything in scope is queued that only time, tokens or the exchange keep from being claimed."""
@@ -107,11 +108,13 @@ class Desk:
         """Forget what was read ahead: somebody else may have moved it (a withdrawal, a resolution)."""
         self._ahead.clear()
 
-    def _claims(self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]) -> list[Fact]:
+    def _claims(
+        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool], *, has_cancels: bool
+    ) -> list[Fact]:
         # Once a turn, and before anything of it is decided: what is claimed or withdrawn here still reads as queued.
         if self._scope.creates and not self._ahead:
-            self._read_ahead(connection, now)
-        facts, taken = self._cancels(connection, want, now, admit)
+            self._read_ahead(connection, now, max(want, _READ_AHEAD))
+        facts, taken = self._cancels(connection, want, now, admit) if has_cancels else ([], 0)
         while taken < want and self._ahead:
             entry = self._ahead[0]
             if entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
@@ -133,9 +136,8 @@ class Desk:
         facts: list[Fact] = []
         taken = 0
         asked = set(connection.execute(_CANCELS_ASKED).scalars())
-        if asked:
-            # Another process may have recorded a cancel since these were read: none of them is sent any more.
-            self._ahead = deque(entry for entry in self._ahead if entry.order_key not in asked)
+        # Another process may have recorded a cancel since these were read: none of them is sent any more.
+        self._ahead = deque(entry for entry in self._ahead if entry.order_key not in asked)
         rows = connection.execute(_QUEUED_CANCELS, {"now_us": now.at_us, "most": want * 4}).all()
         for entry in map(entry_of, rows):
             if entry.order.status is OrderStatus.PENDING:
@@ -156,12 +158,12 @@ class Desk:
             Fact(cancel, e.Moot(detail="the order was withdrawn before it was sent")),
         ]
 
-    def _read_ahead(self, connection: Connection, now: Now) -> None:
+    def _read_ahead(self, connection: Connection, now: Now, most: int) -> None:
         if self._at_once:
-            rows = connection.execute(_DOUBTFUL_CREATES, {"now_us": now.at_us, "most": _READ_AHEAD}).all()
+            rows = connection.execute(_DOUBTFUL_CREATES, {"now_us": now.at_us, "most": most}).all()
             self._ahead.extend(x for x in map(entry_of, rows) if self._may_resend_at_once(x, now))
         for batch_key in self._batches(connection):
-            room = _READ_AHEAD - len(self._ahead)
+            room = most - len(self._ahead)
             if room <= 0:
                 break
             values = {"batch_key": batch_key, "now_us": now.at_us, "most": room}
@@ -224,7 +226,11 @@ def withdraw_expired(ledger: Ledger, now_us: int, most: int = 1_000) -> int:
 # The partial index is used only where its own condition is repeated literally; then the state is narrowed.
 _UNFINISHED_C = schema.UNFINISHED_SQL.replace("state", "commands.state", 1)
 
-_HALT = text("SELECT count(*) FROM controls WHERE name = 'halt'")
+# What every turn has to know, in one question: the newest epoch, whether sending is halted, whether a cancel waits.
+_STATE_OF_TURN = (
+    "SELECT (SELECT epoch FROM ledger), EXISTS (SELECT 1 FROM controls WHERE name = 'halt'), EXISTS (SELECT 1 FROM"  # noqa: S608
+    f" commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind = 'cancel')"
+)
 _IS_RECORDED = text("SELECT count(*) FROM batches WHERE key = :key AND state = 'recorded'")
 _NEXT_BATCH = text(
     f"SELECT min(batch_key) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued'"  # noqa: S608

@@ -18,8 +18,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from oms.errors import ConfigError, LedgerBusy, LedgerFailed, LedgerForeign
+from oms.ledger import bulk
 
 BUSY_TIMEOUT_MS = 30_000
+# One text for each number of rows in a turn; parsing one of them again costs as much as running it.
+_CACHED_STATEMENTS = 512
 # Beyond this the write-ahead log is due to be checkpointed; the first commit after that cuts it back to here.
 WAL_LIMIT_BYTES = 8 * 1024 * 1024
 
@@ -53,7 +56,7 @@ def writer_engine(path: Path) -> Engine:
     engine = create_engine(
         "sqlite://", creator=lambda: _connect(path, writable=True), poolclass=StaticPool, skip_autocommit_rollback=False
     )
-    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", lambda conn: bulk.execute(conn, "BEGIN IMMEDIATE"))
     return engine
 
 
@@ -68,7 +71,12 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     # mode=rw, never rwc: a ledger is created in one place only, on purpose.
     uri = path.as_uri() + "?mode=rw"
     connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_MS / 1000
+        uri,
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_TIMEOUT_MS / 1000,
+        cached_statements=_CACHED_STATEMENTS,
     )
     try:
         _configure(connection, writable=writable)

@@ -117,7 +117,10 @@ class Ledger:
 
     def check_epoch(self, connection: Connection) -> None:
         """Raise EpochLost unless this run's epoch is still the newest; call it inside every claim (P5)."""
-        newest = connection.execute(_EPOCH).scalar_one()
+        self.compare_epoch(connection.execute(_EPOCH).scalar_one())
+
+    def compare_epoch(self, newest: int) -> None:
+        """As `check_epoch`, with the newest epoch read by the caller in the same transaction."""
         if newest != self.epoch:
             raise EpochLost(
                 f"run {self.epoch} lost this ledger to run {newest}", hint="let the other run go on; it has everything"

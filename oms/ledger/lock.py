@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from oms.errors import LedgerBusy
@@ -90,10 +91,10 @@ class MarkFile:
         """
         if self._fd is None:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        text = json.dumps(
+        text = msgspec.json.encode(
             {"id": mark.ledger_id, "epoch": mark.epoch, "seq": mark.seq, "pid": mark.pid, "inode": mark.inode}
         )
-        os.pwrite(self._fd, text.ljust(_MARK_WIDTH).encode(), 0)
+        os.pwrite(self._fd, text.ljust(_MARK_WIDTH), 0)
         if durable:
             os.fsync(self._fd)
 

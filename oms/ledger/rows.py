@@ -1,7 +1,10 @@
 """Rows to lifecycle records and back: the one place that knows how a projection is stored."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
-from sqlalchemy import Row, RowMapping, Select, select
+from sqlalchemy import Select, select
 
 from oms.ledger import schema
 from oms.lifecycle import events as e
@@ -67,6 +70,9 @@ ORDER_COLUMNS = (
     "chain_hash",
 )
 
+# What a claim, or an answer that tells nothing of the order, moves of it.
+SENT_COLUMNS = ("sent_at_us", "updated_at_us", "event_count", "chain_hash")
+
 _DETAIL_LENGTH = 500  # in the projection only; the event keeps all of it
 
 
@@ -111,82 +117,105 @@ def order_values(order: Order, now_us: int, event_count: int, chain_hash: bytes)
     )
 
 
+def sent_values(order: Order, now_us: int, event_count: int, chain_hash: bytes) -> tuple[object, ...]:
+    """The projection columns of an order that was sent and of which nothing else is new, as in SENT_COLUMNS."""
+    return (order.sent_at_us, now_us, event_count, chain_hash)
+
+
 def _clipped(text: str | None) -> str | None:
     return text if text is None or len(text) <= _DETAIL_LENGTH else text[: _DETAIL_LENGTH - 1] + "…"
 
 
-# Columns that both tables have, under names that tell them apart.
-_PREFIXED = [_c[name].label(f"c_{name}") for name in (*COMMAND_COLUMNS, "key", "kind", "digest", "expires_at_us")]
+# What an Entry is made of, in the order in which `entry_of` takes it apart.
+_OF_ENTRY = (
+    *(_o.key, _c.key.label("command_key"), _o.batch_key, _o.client_order_id, _o.ticker, _o.side, _o.price_e6),
+    *(_o.subaccount, _o.own_id, _o.created_at_us, _c.expires_at_us, _e.data, _c.digest, _o.event_count, _o.chain_hash),
+)
+_OF_COMMAND = (
+    *(_c.kind, _c.state, _c.attempts, _c.live, _c.id_taken, _c.epoch, _c.first_signed_ms, _c.last_signed_ms),
+    *(_c.not_before_us, _c.reason.label("command_reason"), _c.detail.label("command_detail")),
+)
+_OF_ORDER = (
+    *(_o.count_e2, _o.status, _o.order_id, _o.fill_count_e2, _o.remaining_count_e2, _o.average_fill_price_e6),
+    *(_o.fees_e6, _o.traded_count_e2, _o.traded_value_e8, _o.traded_fees_e6, _o.fact_ts_ms, _o.created_ts_ms),
+    *(_o.late, _o.reason, _o.detail, _o.sent_at_us),
+)
 
-ENTRY_SELECT: Select[tuple[object, ...]] = (
-    select(schema.orders, *_PREFIXED, _e.data.label("recorded"))
+ENTRY_SELECT: Select[Any] = (
+    select(*_OF_ENTRY, *_OF_COMMAND, *_OF_ORDER)
     .select_from(schema.commands)
     .join(schema.orders, _o.key == _c.order_key)
     .join(schema.events, _e.seq == _c.recorded_seq)
 )
 
+_COMMAND_AT = len(_OF_ENTRY)
+_ORDER_AT = _COMMAND_AT + len(_OF_COMMAND)
 
-def entry_of(row: Row[tuple[object, ...]]) -> Entry:
-    """One row of ENTRY_SELECT as an Entry."""
-    r = row._mapping
-    recorded = e.decode("recorded", r["recorded"])
+
+def entry_of(row: Sequence[Any]) -> Entry:
+    """One row of ENTRY_SELECT as an Entry; taken apart by place, because look-ups by name cost more than the query."""
+    (key, command_key, batch_key, client_order_id, ticker, side, price_e6) = row[:7]
+    (subaccount, own_id, recorded_at_us, expires_at_us, data, digest, event_count, chain_hash) = row[7:_COMMAND_AT]
+    recorded = e.decode("recorded", data)
     assert isinstance(recorded, e.Recorded)
     return Entry(
-        order_key=r["key"],
-        command_key=r["c_key"],
-        batch_key=r["batch_key"],
-        client_order_id=r["client_order_id"],
-        ticker=r["ticker"],
-        side=r["side"],
-        price_e6=r["price_e6"],
-        subaccount=r["subaccount"],
-        own_id=bool(r["own_id"]),
-        recorded_at_us=r["created_at_us"],
-        expires_at_us=r["c_expires_at_us"],
+        order_key=key,
+        command_key=command_key,
+        batch_key=batch_key,
+        client_order_id=client_order_id,
+        ticker=ticker,
+        side=side,
+        price_e6=price_e6,
+        subaccount=subaccount,
+        own_id=bool(own_id),
+        recorded_at_us=recorded_at_us,
+        expires_at_us=expires_at_us,
         body=recorded.body,
-        digest=r["c_digest"],
-        command=_command(r),
-        order=order_of(row),
-        event_count=r["event_count"],
-        chain_hash=r["chain_hash"],
+        digest=digest,
+        command=_command(row[_COMMAND_AT:_ORDER_AT]),
+        order=_order(row[_ORDER_AT:]),
+        event_count=event_count,
+        chain_hash=chain_hash,
     )
 
 
-def _command(r: RowMapping) -> Command:
-    live = r["c_live"]
+def _command(values: Sequence[Any]) -> Command:
+    (kind, state, attempts, live, id_taken, epoch, first_signed_ms, last_signed_ms) = values[:8]
+    (not_before_us, reason, detail) = values[8:]
     return Command(
-        kind=CommandKind(r["c_kind"]),
-        state=CommandState(r["c_state"]),
-        attempts=r["c_attempts"],
+        kind=CommandKind(kind),
+        state=CommandState(state),
+        attempts=attempts,
         live=tuple(map(int, live.split(","))) if live else (),
-        id_taken=bool(r["c_id_taken"]),
-        epoch=r["c_epoch"],
-        first_signed_ms=r["c_first_signed_ms"],
-        last_signed_ms=r["c_last_signed_ms"],
-        not_before_us=r["c_not_before_us"],
-        reason=Reason(r["c_reason"]) if r["c_reason"] is not None else None,
-        detail=r["c_detail"],
+        id_taken=bool(id_taken),
+        epoch=epoch,
+        first_signed_ms=first_signed_ms,
+        last_signed_ms=last_signed_ms,
+        not_before_us=not_before_us,
+        reason=Reason(reason) if reason is not None else None,
+        detail=detail,
     )
 
 
-def order_of(row: Row[tuple[object, ...]]) -> Order:
-    """The order's projection from any row that holds the columns of `orders`."""
-    r = row._mapping
+def _order(values: Sequence[Any]) -> Order:
+    (count_e2, status, order_id, fill_count_e2, remaining_count_e2, average_fill_price_e6, fees_e6) = values[:7]
+    (traded_count_e2, traded_value_e8, traded_fees_e6, fact_ts_ms, created_ts_ms) = values[7:12]
+    (late, reason, detail, sent_at_us) = values[12:]
     return Order(
-        count_e2=r["count_e2"],
-        status=OrderStatus(r["status"]),
-        order_id=r["order_id"],
-        fill_count_e2=r["fill_count_e2"],
-        remaining_count_e2=r["remaining_count_e2"],
-        average_fill_price_e6=r["average_fill_price_e6"],
-        fees_e6=r["fees_e6"],
-        traded_count_e2=r["traded_count_e2"],
-        traded_value_e8=r["traded_value_e8"],
-        traded_fees_e6=r["traded_fees_e6"],
-        fact_ts_ms=r["fact_ts_ms"],
-        created_ts_ms=r["created_ts_ms"],
-        late=bool(r["late"]),
-        reason=Reason(r["reason"]) if r["reason"] is not None else None,
-        detail=r["detail"],
-        sent_at_us=r["sent_at_us"],
+        count_e2=count_e2,
+        status=OrderStatus(status),
+        order_id=order_id,
+        fill_count_e2=fill_count_e2,
+        remaining_count_e2=remaining_count_e2,
+        average_fill_price_e6=average_fill_price_e6,
+        fees_e6=fees_e6,
+        traded_count_e2=traded_count_e2,
+        traded_value_e8=traded_value_e8,
+        traded_fees_e6=traded_fees_e6,
+        fact_ts_ms=fact_ts_ms,
+        created_ts_ms=created_ts_ms,
+        late=bool(late),
+        reason=Reason(reason) if reason is not None else None,
+        detail=detail,
+        sent_at_us=sent_at_us,
     )

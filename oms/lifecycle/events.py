@@ -101,7 +101,7 @@ class Acknowledged(Event, frozen=True, tag="acknowledged"):
     remaining_count_e2: int
     ts_ms: int
     average_fill_price_e6: int | None = None  # per contract; its leg is unclear for asks: money comes from fills
-    average_fee_paid_e6: int | None = None  # per contract
+    average_fee_paid_e6: int | None = None  # per contract and rounded: fees come from reads, not from this
 
 
 class CancelAcknowledged(Event, frozen=True, tag="cancel_acknowledged"):
@@ -244,12 +244,14 @@ EVIDENCE: tuple[type[Event], ...] = (
 ALL_EVENTS: tuple[type[Event], ...] = (Recorded, *DECISIONS, *EVIDENCE)
 
 _BY_TAG: dict[str, type[Event]] = {str(kind.__struct_config__.tag): kind for kind in ALL_EVENTS}
+_DECODERS = {tag: msgspec.json.Decoder(kind) for tag, kind in _BY_TAG.items()}
+_TAGS = {kind: tag for tag, kind in _BY_TAG.items()}
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def kind_of(event: Event) -> str:
     """The event's word in the ledger's `kind` column."""
-    return str(type(event).__struct_config__.tag)
+    return _TAGS[type(event)]
 
 
 def encode(event: Event) -> str:
@@ -259,9 +261,9 @@ def encode(event: Event) -> str:
 
 def decode(kind: str, data: str) -> Event:
     """The event back from its kind and text; ValueError when the kind is unknown or the text does not fit it."""
-    wanted = _BY_TAG.get(kind)
-    if wanted is None:
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
         raise ValueError(f"unknown event kind {kind!r}")
-    decoded: Any = msgspec.json.decode(data, type=wanted)
+    decoded: Any = decoder.decode(data)
     assert isinstance(decoded, Event)
     return decoded

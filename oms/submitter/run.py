@@ -27,6 +27,9 @@ _AHEAD = 1
 LARGEST_BATCH = 20
 # How long to wait for an answer before looking at the queue again.
 _LOOK_S = 0.05
+# While no sender is about to be idle, more answers are awaited for so long: a turn of its own costs an order as much as
+# five that share one.
+_GATHER_S = 0.004
 _ASK_STATUS_S = 1.0
 
 
@@ -93,7 +96,7 @@ class Run:
 
     def _step(self, answers: list[Answer]) -> bool:
         """One turn; False when there is nothing more to wait for."""
-        want = 0 if self._is_ending() else self._room()
+        want = 0 if self._is_ending() else self._room(len(answers))
         turn = self.turns.turn(answers, want)
         self._outstanding += len(turn.claimed) - len(answers)
         self._senders.hand(self._jobs(turn.claimed))
@@ -124,10 +127,12 @@ class Run:
             )
         return self.turns.signs.stop is not None
 
-    def _room(self) -> int:
-        """How many more commands may be claimed now."""
+    def _room(self, answered: int) -> int:
+        """How many more commands may be claimed in the turn that records so many answers."""
         requests = self._settings.concurrency * (1 + _AHEAD)
-        return max(0, requests * self._batch_size() - self._outstanding)
+        # After a batch was refused as a whole its orders go alone, and whatever they meet should meet few of them.
+        size = 1 if self.turns.singly else self._batch_size()
+        return max(0, requests * size - self._outstanding + answered)
 
     def _batch_size(self) -> int:
         configured = self._settings.batch_size
@@ -152,10 +157,12 @@ class Run:
         return jobs
 
     def _collect(self) -> list[Answer]:
-        """The answers that are there, waiting a moment for the first."""
+        """The answers that are there, waiting a moment for the first, and for more while all senders are busy."""
         answers: list[Answer] = []
         try:
             answers += self._senders.answers.get(timeout=_LOOK_S)
+            if self._senders.waiting > self._senders.count // 2:
+                time.sleep(_GATHER_S)
             while True:
                 answers += self._senders.answers.get_nowait()
         except Empty:

@@ -42,6 +42,11 @@ class Senders:
         for job in jobs:
             self._jobs.put(job)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that no sender has begun."""
+        return self._jobs.qsize()
+
     def take_back(self) -> list[Answer]:
         """What no sender has begun: this process knows that no byte of it left."""
         answers: list[Answer] = []

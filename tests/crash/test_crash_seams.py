@@ -93,7 +93,7 @@ ONE_BY_ONE = {**ALL, "submit__batch_size": "1"}
 BATCHED = {**ALL, "submit__batch_size": "4"}
 
 SCENARIOS = [
-    Scenario("submit_one_by_one", 100, submit, PLACED, 5, 0, settings=ONE_BY_ONE),
+    Scenario("submit_one_by_one", 80, submit, PLACED, 5, 0, settings=ONE_BY_ONE),
     Scenario("submit_batched", 50, submit, PLACED, 5, 0, settings=BATCHED),
     Scenario("cancel", 40, cancel, ["canceled"] * 5 + ["executed"], 0, 0, prepare=place_resting, settings=ONE_BY_ONE),
     Scenario("reconcile", 40, reconcile, PLACED, 0, 0, prepare=leave_doubts, finish=submit, settings=ONE_BY_ONE),

@@ -8,6 +8,7 @@ with Oms.open(environment="demo") as oms:
         print(order.client_order_id, order.status)
 """
 
-from oms.app.api import Oms, Preview, ResumePrompt
+from oms.app.api import Oms
+from oms.app.questions import Preview, ResumePrompt
 
 __all__ = ["Oms", "Preview", "ResumePrompt"]

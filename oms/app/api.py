@@ -9,12 +9,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from oms.app import intake, reports, views
+from oms.app.questions import Preview, ResumePrompt
 from oms.app.retry import next_retry
 from oms.app.tally import Ended, Memory
 from oms.config import Config, load
@@ -47,25 +47,6 @@ Report = Callable[[Progress], None]
 # Resuming what was recorded longer ago than this names its age and, in prod, asks (design 5).
 _STALE_US = 15 * 60 * 1_000_000
 _LOCK_WAIT_S = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What is about to be recorded, for a question."""
-
-    count: int
-    cost: str  # dollars, the most it can cost without fees
-    environment: str
-    batch: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResumePrompt:
-    """What is about to be sent from an earlier run, for a question."""
-
-    count: int
-    oldest_age_s: int
-    environment: str
 
 
 def _silent(progress: Progress) -> None:

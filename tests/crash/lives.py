@@ -118,6 +118,10 @@ class ForkedSandbox(Sandbox):
         self.private_key_path = Path(self.endpoint["private_key_path"])
         self.private_pem = self.private_key_path.read_bytes()
 
+    def restart(self) -> None:
+        """Start again on the same directory and port, after `kill`."""
+        self._start()
+
     def _end(self, number: int) -> int:
         if self._child._status is None:
             self._child.kill(number)

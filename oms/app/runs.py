@@ -213,6 +213,7 @@ def _catch_up(session: Session, since_us: int | None, progress: Report) -> Stop 
         return None
     try:
         resolve_all(session, progress)
+        reconciler.report_parked()
         progress(Progress(phase="reading", done=0, total=None, note="orders"))
         if since_us is not None:
             session.scan = reconciler.read_since(since_us // 1000)

@@ -122,8 +122,12 @@ class Reconciler:
         self._settle_cancels()
         left = queries.doubts(self.ledger)
         self.findings.resolved += max(0, len(before) - len(left))
-        self.findings.report(compare.parked_break(x) for x in left if x.command.state is CommandState.PARKED)
         return len(left)
+
+    def report_parked(self) -> None:
+        """Every order that waits for a person's decision is a break, however long it has waited."""
+        doubts = queries.doubts(self.ledger)
+        self.findings.report(compare.parked_break(x) for x in doubts if x.command.state is CommandState.PARKED)
 
     def _scan_start_ms(self, creates: list[Entry]) -> int | None:
         """How far back orders in doubt can be; None, to the beginning, where a 409 told of one that may be older."""

@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from oms.sandbox.auth import new_private_pem
+from tests.canary import Canary, canary
+from tests.contract.shells import Forge, Shell
 from tests.contract.worlds import World
 from tests.sandbox.running import start_sandbox
+
+__all__ = ["canary"]
 
 
 class _Worlds:
@@ -56,3 +62,28 @@ def own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory = tmp_path_factory.mktemp("own")
     with start_sandbox(directory / "sandbox", tier="unlimited", skew_s=1) as sandbox:
         yield World(sandbox, directory)
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    """The process to fork command lines and exchanges from."""
+    made = Forge(tmp_path_factory.mktemp("forge"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def rsa_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key for every exchange: making one takes longer than a command."""
+    path = tmp_path_factory.mktemp("key") / "key.pem"
+    path.write_bytes(new_private_pem())
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def shell(tmp_path: Path, forge: Forge, rsa_key: Path, canary: Canary) -> Iterator[Shell]:
+    """A home without a ledger, and an exchange of its own."""
+    made = Shell(tmp_path, forge, rsa_key, canary)
+    yield made
+    made.close()

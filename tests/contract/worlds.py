@@ -25,6 +25,11 @@ def row(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**usual, **changes}.items() if value is not None}
 
 
+def flags(**changes: Any) -> list[str]:
+    """The same as flags of `oms submit`."""
+    return [word for name, value in row(**changes).items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
 def fault(kind: str, operation: str | None = CREATE, **more: Any) -> dict[str, Any]:
     """One rule of the exchange's script: fields of a match under their names, all others belong to the fault."""
     match: dict[str, Any] = {

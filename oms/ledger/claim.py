@@ -108,6 +108,11 @@ class Desk:
         """Forget what was read ahead: somebody else may have moved it (a withdrawal, a resolution)."""
         self._ahead.clear()
 
+    def withdraw_expired(self, now_us: int) -> None:
+        """Withdraw what is past its time while nothing can be claimed; durable on return."""
+        if withdraw_expired(self._ledger, now_us):
+            self.refresh()
+
     def _claims(
         self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool], *, has_cancels: bool
     ) -> list[Fact]:

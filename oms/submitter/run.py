@@ -30,7 +30,8 @@ _LOOK_S = 0.05
 # While no sender is about to be idle, more answers are awaited for so long: a turn of its own costs an order as much as
 # five that share one.
 _GATHER_S = 0.004
-_ASK_STATUS_S = 1.0
+# While nothing can be sent: how often the exchange's status is asked, and what has waited too long is withdrawn.
+_ASK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Run:
         self._progress = progress
         self._senders = Senders(venue, settings.concurrency)
         self._outstanding = 0
-        self._asked_status_at = 0.0
+        self._asked_at = 0.0
         self.is_halted = False
 
     @property
@@ -187,9 +188,11 @@ class Run:
         if signs.trouble_since_us is not None and now_us - signs.trouble_since_us > self._settings.wait_s * 1_000_000:
             signs.stop = _gave_up(signs.trouble, self._settings.wait_s)
             return False
-        if signs.is_paused and time.monotonic() - self._asked_status_at >= _ASK_STATUS_S:
-            self._asked_status_at = time.monotonic()
-            self._ask_status()
+        if time.monotonic() - self._asked_at >= _ASK_S:
+            self._asked_at = time.monotonic()
+            self._desk.withdraw_expired(now_us)
+            if signs.is_paused:
+                self._ask_status()
         return True
 
     def _ask_status(self) -> None:

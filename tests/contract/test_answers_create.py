@@ -371,6 +371,13 @@ def test_an_exchange_that_stays_paused_leaves_everything_queued(world: World, pa
     settled(world.drain())
 
 
+def test_an_order_that_expires_during_a_pause_ends_the_run_as_unsent(world: World) -> None:
+    world.sandbox.control(pause="trading")
+    run = world.submit([row()], submit__ttl_s=0.5, submit__wait_s=30)
+    settled(run, exit_code=1, book=[None])
+    assert (run.statuses, run.orders[0].reason) == (["unsent"], "expired")
+
+
 def test_409_exists_after_a_lost_answer_is_our_own_order(world: World) -> None:
     world.faults(fault("drop", commit=True))
     run = world.submit([row()], submit__resend="at_once")

@@ -100,7 +100,8 @@ def of_cancel(ledger: Ledger, keys: Sequence[int], ended: Ended, began_us: int, 
         code = 6
     notes = report.notes
     if counts.get("executed", 0) > before.get("executed", 0) or (missed and counts.get("executed")):
-        notes = (*notes, f"{counts['executed']} of these orders were executed first: there was nothing left to cancel")
+        were = "order was" if counts["executed"] == 1 else "orders were"
+        notes = (*notes, f"{counts['executed']} {were} executed first: there was nothing left to cancel")
     return _replaced(report, notes, code)
 
 

@@ -200,7 +200,7 @@ def _refuse_sent(entries: Sequence[Entry]) -> None:
     if sent or live:
         first = (sent or live)[0]
         raise InputError(
-            f"{len(sent) + len(live)} of these orders were sent already (first: {first.client_order_id},"
+            f"sent already: {len(sent) + len(live)} of these orders (first: {first.client_order_id},"
             f" {first.command.state}); nothing was withdrawn",
             hint="`oms cancel ORDER` is for orders that may be at the exchange",
         )

@@ -163,7 +163,7 @@ class Session:
         except ReadFailed as exc:
             self.stop = Stop(
                 code="unreachable",
-                message=f"the account could not be read, so nothing was sent: {exc.message}",
+                message=f"the account could not be read, and nothing was sent: {exc.message}",
                 hint=exc.hint or "check the network and `oms doctor`, then run `oms submit`",
                 exit_code=6,
             )

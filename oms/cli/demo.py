@@ -242,11 +242,11 @@ def _show(say: _Story, rows: "Sequence[OrderRecord]", facts: Facts, passed: bool
 def _show_orders(say: _Story, rows: "Sequence[OrderRecord]") -> None:
     from oms.cli.columns import fields_of, trade_text
 
-    say.line(f"  {'ROW':>3}  {'TICKER':<13}  {'ORDER':<23}  {'FILLED':>6}  {'STATUS':<8}  SENT")
+    say.line(f"  {'ROW':>3}  {'TICKER':<13}  {'ORDER':<24}  {'FILLED':>6}  {'STATUS':<8}  SENT")
     for order in rows:
         if order.row in SHOWN_ROWS:
             sent = {1: "once", 2: "twice"}.get(order.attempts, f"{order.attempts} times")
-            what = f"{order.row:>3}  {order.ticker:<13}  {trade_text(fields_of(order)):<23}"
+            what = f"{order.row:>3}  {order.ticker:<13}  {trade_text(fields_of(order)):<24}"
             say.line(f"  {what}  {order.fill_count:>6}  {order.status:<8}  {sent}")
 
 

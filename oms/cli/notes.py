@@ -127,10 +127,11 @@ class _ProgressLine:
 
 def progress_text(progress: "Progress") -> str:
     """What the progress line says: "sending 37/120, 2 in doubt"."""
+    count = "" if progress.total is None and not progress.done else f" {progress.done}"
     total = "" if progress.total is None else f"/{progress.total}"
     doubt = f", {progress.in_doubt} in doubt" if progress.in_doubt else ""
     note = f" ({terminal.plain(progress.note)})" if progress.note else ""
-    return f"{progress.phase} {progress.done}{total}{doubt}{note}"
+    return f"{progress.phase}{count}{total}{doubt}{note}"
 
 
 def _new_bar() -> "Bar":

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +16,8 @@ from oms.lifecycle.states import OrderStatus
 if TYPE_CHECKING:
     from oms.cli.columns import View
     from oms.records import Story, TimelineEntry
+
+MIN_TEXT_WIDTH = 40  # a terminal too narrow for it wraps the lines itself
 
 limit_option = click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most the newest N.")
 
@@ -82,13 +86,14 @@ def why(invocation: Invocation, order: str) -> None:
         if invocation.answer.form == "csv":
             invocation.answer.rows(TIMELINE, story.timeline)
         elif invocation.answer.form == "table":
-            stdout.write_text("".join(f"{line}\n" for line in story_lines(story)))
+            width = get_terminal_size().columns if invocation.answer.is_terminal_table else None
+            stdout.write_text("".join(f"{line}\n" for line in story_lines(story, width)))
         else:
             invocation.answer.done({"ok": True, **fields_of(story)})
 
 
-def story_lines(story: "Story") -> Iterator[str]:
-    """A story for a person: the order, what happened when, and where it stands."""
+def story_lines(story: "Story", width: int | None = None) -> Iterator[str]:
+    """A story for a person: the order, what happened when, and where it stands; wrapped to a terminal's width."""
     from oms.cli.columns import fields_of, status_text, trade_text
     from oms.cli.terminal import plain
 
@@ -97,21 +102,30 @@ def story_lines(story: "Story") -> Iterator[str]:
     yield plain(f"{order.client_order_id}  {order.ticker}  {trade_text(fields)}  {status_text(fields)}")
     yield plain(f"order_id {order.order_id or '-'}, batch {order.batch} row {order.row}, {order.environment}")
     yield ""
-    yield from _timeline_lines(story.timeline)
+    yield from _timeline_lines(story.timeline, width)
     yield ""
     yield plain(story.summary)
 
 
-def _timeline_lines(timeline: "Iterable[TimelineEntry]") -> Iterator[str]:
+def _timeline_lines(timeline: "Iterable[TimelineEntry]", width: int | None) -> Iterator[str]:
     from oms.cli.terminal import plain
 
+    entries = list(timeline)
+    widest = max((len(_event_text(entry)) for entry in entries), default=0)
     before: datetime | None = None
-    for entry in timeline:
+    for entry in entries:
         at = _moment(entry.at)
         delta = _delta_text(at, before)
         before = at or before
-        what = f"{entry.command} {entry.event}" if entry.command else entry.event
-        yield plain(f"{entry.at}  {delta:>10}  {what:<22}  {entry.text}")
+        head = plain(f"{entry.at}  {delta:>10}  {_event_text(entry):<{widest}}  ")
+        room = len(entry.text) if width is None else max(MIN_TEXT_WIDTH, width - len(head))
+        lines = wrap(plain(entry.text), room, break_long_words=False, break_on_hyphens=False)
+        for place, line in enumerate(lines or [""]):
+            yield f"{head if place == 0 else ' ' * len(head)}{line}"
+
+
+def _event_text(entry: "TimelineEntry") -> str:
+    return f"{entry.command} {entry.event}" if entry.command else entry.event
 
 
 def _moment(text: str) -> datetime | None:

@@ -11,7 +11,7 @@ from oms.cli import answer as stdout
 from oms.cli import terminal
 from oms.cli.invocation import Invocation, pass_invocation, stdin_bytes
 from oms.cli.options import Command
-from oms.cli.outcome import Count, answer_run, duration_text, worth
+from oms.cli.outcome import Count, answer_run, counted, duration_text, worth
 
 if TYPE_CHECKING:
     from oms.app import Oms, Preview, ResumePrompt
@@ -199,5 +199,6 @@ def _dry_run(invocation: Invocation, file: str | None, row: Mapping[str, Any], b
         if left_out:
             invocation.notes.say(f"{left_out} more rows not shown; -o jsonl shows all")
         invocation.answer.done({"ok": True, "dry_run": True, "count": count.seen})
-        invocation.notes.say(f"dry run: {count.seen} orders are valid; nothing was recorded or sent")
+        are = "is" if count.seen == 1 else "are"
+        invocation.notes.say(f"dry run: {counted(count.seen, 'order')} {are} valid; nothing was recorded or sent")
     return 0

@@ -69,7 +69,7 @@ KEYS: tuple[Key, ...] = (
         "ledger.url",
         "",
         values.ledger_url,
-        "The ledger: an absolute path, sqlite:////absolute/path or postgresql://...",
+        "The ledger: an absolute path or sqlite:////absolute/path (postgresql://... is not supported yet).",
         default_shown="one SQLite file per environment under $XDG_STATE_HOME/oms",
     ),
     Key("submit.concurrency", 8, values.integer(1, MAX_CONCURRENCY), "Requests in flight at once, 1 to 64."),

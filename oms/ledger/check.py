@@ -126,7 +126,7 @@ def _batches(name: str, ledger: Ledger) -> CheckRecord:
         with ledger.read() as connection:
             rows, last = connection.execute(_BATCH_ROWS, {"key": batch.key}).one()
         if rows != batch.row_count or (last or 0) != rows:
-            tally.note(f"batch {batch.batch_key[:12]} has {rows} rows up to number {last}, not {batch.row_count}")
+            tally.note(f"batch {batch.batch_key[:16]} has {rows} rows up to number {last}, not {batch.row_count}")
     return tally.record()
 
 

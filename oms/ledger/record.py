@@ -66,7 +66,7 @@ def _existing(connection: Connection, key: bytes, content_digest: bytes) -> Reco
         return None
     if row.content_digest != content_digest:
         raise InputError(
-            f"batch {row.name or row.batch_key[:12]!r} was recorded before with other rows; nothing was recorded",
+            f"batch {row.name or row.batch_key[:16]!r} was recorded before with other rows; nothing was recorded",
             hint="give these rows another name with --batch, or submit the file as it was",
         )
     return RecordedBatch(row.key, row.created_at_us, True)
@@ -437,7 +437,7 @@ def _check_own_id(ledger: Ledger, intent: Intent) -> None:
     if row is not None:
         raise InputError(
             f"client_order_id {intent.client_order_id} belongs to row {row.row} of batch"
-            f" {row.name or row.batch_key[:12]!r}; nothing was recorded",
+            f" {row.name or row.batch_key[:16]!r}; nothing was recorded",
             hint="an id is never used twice: give the new order another one, or none",
         )
 
@@ -451,7 +451,7 @@ def _shared(ledger: Ledger, digest: bytes, intent: Intent) -> InputError:
             .order_by(_b.key.desc())
             .limit(1)
         ).one()
-    batch = row.name or row.batch_key[:12]
+    batch = row.name or row.batch_key[:16]
     return InputError(
         f"the row for {intent.ticker} is also row {row.row} of batch {batch!r}, recorded less than 24 h ago;"
         " nothing was recorded, so that no order is placed twice",

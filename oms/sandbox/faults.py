@@ -130,7 +130,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
     def __post_init__(self) -> None:
         if self.match.operation is not None and self.match.operation not in routes.NAMES:
-            raise ValueError(f"no operation is called {self.match.operation!r}")
+            raise ValueError(
+                f"no operation is called {self.match.operation!r}; there are: {', '.join(sorted(routes.NAMES))}"
+            )
         for pattern in (self.match.path, self.match.client_order_id):
             if pattern is not None:
                 re.compile(pattern)

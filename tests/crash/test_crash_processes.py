@@ -124,3 +124,22 @@ def test_a_ledger_that_stays_busy_is_exit_6_for_a_reconcile_that_will_not_wait(w
     assert f"pid {sender.child.pid}" in refused.err
     assert sender.end().code == 0
     assert wrong(world, ["resting"] * 15) == []
+
+
+def test_a_sender_whose_lock_was_deleted_is_fenced_by_the_epoch_of_the_next(world: World) -> None:
+    """Two processes that both hold "the" lock: whoever opened the newer epoch goes on, the other sends nothing more."""
+    make_ledger(world)
+    match = {"operation": "CreateOrderV2", "nth": 3, "times": 2}
+    world.sandbox.control(faults=[{"match": match, "fault": {"kind": "delay", "ms": 1000}}])
+    file = world.file(rows(1, 12))
+    first = world.begin("submit", file)
+    wait_for(lambda: sent(first, 4))
+    world.ledger.with_name(world.ledger.name + ".lock").unlink()
+    second = world.live("submit", file)
+    ended = first.end()
+    assert second.code == 0, second
+    assert ended.seams.count("after all bytes") <= 4 + 2, ended
+    assert wrong(world, ["resting"] * 13) == []
+    assert inspection.posts(world.exchange) == 13
+    assert ended.code in (1, 3, 6), ended
+    assert "lost this ledger" in ended.err

@@ -109,17 +109,18 @@ class Oms:
         stdin: BinaryIO | None = None,
         batch: str | None = None,
         ttl_s: int | None = None,
+        send: bool = True,
         wait: bool = True,
         confirm: Callable[[Preview], bool] | None = None,
         progress: Report | None = None,
     ) -> SubmitReport:
         """Record the rows of a file (or of `stdin`, when `path` is None), then send each once.
 
-        The same file again places nothing twice. `confirm` is asked before anything is recorded where the design
-        wants a question (prod, more than one order); False raises ConfirmationNeeded.
+        The same file again places nothing twice; `send=False` only records. `confirm` is asked before anything is
+        recorded where the design wants a question (prod, more than one order); False raises ConfirmationNeeded.
         """
         with self._offer_file(path, stdin, batch) as offer:
-            return self._submit(offer, ttl_s, send=True, wait=wait, confirm=confirm, progress=progress or _silent)
+            return self._submit(offer, ttl_s, send=send, wait=wait, confirm=confirm, progress=progress or _silent)
 
     def retry(
         self, batch: str, *, ttl_s: int | None = None, wait: bool = True, progress: Report | None = None

@@ -278,7 +278,7 @@ def give_key(directory: Path, key: Path) -> None:
 
 def copy_world(template: Path, to: Path) -> None:
     """The files of a world where nothing runs; its ledger is told that it has not been copied."""
-    shutil.copytree(template, to, ignore=shutil.ignore_patterns(ENDPOINT_FILE))
+    shutil.copytree(template, to, ignore=shutil.ignore_patterns(ENDPOINT_FILE, "life*"))
     mark = to / LEDGER.with_name(LEDGER.name + ".mark")
     if mark.exists():
         said = json.loads(mark.read_text()) | {"inode": (to / LEDGER).stat().st_ino}

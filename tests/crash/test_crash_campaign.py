@@ -23,7 +23,6 @@ FAULT_RATE = 0.2
 SETTINGS = {
     "submit__in_flight_horizon_s": "1.3",  # above the exchange's own bound of one second
     "submit__concurrency": "3",
-    "submit__batch_size": "2",
     "submit__wait_s": "1",
     "venue__timeout_s": "2",
 }
@@ -48,7 +47,8 @@ class Campaign:
         if self.luck.random() < 0.3:
             self._outside()
         for life in lives:
-            assert life.was_killed or life.code in MAY_END, self.report()
+            is_well = life.code in MAY_END and "internal error" not in life.err
+            assert life.was_killed or is_well, self.report(str(life))
         if self.world.ledger.exists():
             found = inspection.torn(self.world.ledger, self.world.exchange)
             assert not found, self.report(*found)
@@ -136,7 +136,14 @@ class Campaign:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_after_many_killed_and_faulty_lives_everything_comes_to_rest(world_of: Callable[..., World], seed: int) -> None:
-    world = world_of(SETTINGS, tier="unlimited", skew_s=1, seed=str(seed))
+    drawn = random.Random(f"settings {seed}")
+    settings = {
+        **SETTINGS,
+        "submit__batch_size": drawn.choice(["1", "2", "4", "auto"]),
+        "submit__resend": drawn.choice(["when_absent", "at_once"]),
+    }
+    lag_ms = drawn.choice([0, 0, 250])
+    world = world_of(settings, tier="unlimited", skew_s=1, read_lag_ms=lag_ms, seed=str(seed))
     world.sandbox.control(seed_faults={"rate": FAULT_RATE, "seed": str(seed)})
     campaign = Campaign(world, seed)
     for _ in range(LIVES):

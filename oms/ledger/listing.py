@@ -54,21 +54,36 @@ class Filter:
 
 
 def order_rows(ledger: Ledger, wanted: Filter, *, newest_first: bool, limit: int | None) -> Iterator[Row[Any]]:
-    """Rows of ORDER_ROWS, in key order; memory stays flat however many there are."""
-    last: int | None = None
+    """Rows of ORDER_ROWS, in key order; memory stays flat, and a page costs the same, however many there are."""
+    last: Row[Any] | None = None
     left = limit
     while left is None or left > 0:
-        conditions = _conditions(wanted)
-        if last is not None:
-            conditions.append(_o.key < last if newest_first else _o.key > last)
-        query = ORDER_ROWS.where(*conditions).order_by(_o.key.desc() if newest_first else _o.key)
+        page = _page_of_keys(wanted, last, newest_first).limit(min(_PAGE, left) if left is not None else _PAGE)
         with ledger.read() as connection:
-            rows = connection.execute(query.limit(min(_PAGE, left) if left is not None else _PAGE)).all()
+            # The page is found by an index first: asked for in one query, SQLite reads every command for each page.
+            keys = connection.execute(page).scalars().all()
+            query = ORDER_ROWS.where(_o.key.in_(keys)).order_by(_o.key.desc() if newest_first else _o.key)
+            rows = connection.execute(query).all() if keys else []
         yield from rows
-        if len(rows) < _PAGE:
+        if len(keys) < _PAGE:
             return
-        last = rows[-1]._mapping["key"]
+        last = rows[-1]
         left = None if left is None else left - len(rows)
+
+
+def _page_of_keys(wanted: Filter, last: Row[Any] | None, newest_first: bool) -> Select[Any]:
+    """The keys that follow `last`; within one batch they are in the order of its rows, which has an index."""
+    is_one_batch = wanted.batch_keys is not None and len(wanted.batch_keys) == 1
+    column = _o.row if is_one_batch else _o.key
+    conditions = [*_conditions(wanted), _b_recorded(_o.batch_key)]
+    if last is not None:
+        before = last._mapping[column.name]
+        conditions.append(column < before if newest_first else column > before)
+    return select(_o.key).where(*conditions).order_by(column.desc() if newest_first else column)
+
+
+def _b_recorded(batch_key: ColumnElement[Any]) -> ColumnElement[bool]:
+    return batch_key.not_in(select(_b.key).where(_b.state == "recording"))
 
 
 def order_rows_by_key(ledger: Ledger, keys: Sequence[int]) -> Iterator[Row[Any]]:

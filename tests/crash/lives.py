@@ -15,15 +15,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from oms.sandbox.options import ENDPOINT_FILE, KEY_FILE, STATE_FILE, ServeOptions
 from tests.sandbox.running import ROOT, Sandbox
 
+T = TypeVar("T")
 KILLED = -9
 EXCHANGE = "exchange"
 LEDGER = Path("ledger", "oms.sqlite3")
@@ -253,6 +255,12 @@ def wait_for(fact: Callable[[], object], timeout_s: float = 20) -> None:
     while not fact():
         assert time.monotonic() < deadline, "it has not come about"
         time.sleep(0.02)
+
+
+def side_by_side(cases: Sequence[T], run: Callable[[T], list[str]], at_a_time: int) -> list[str]:
+    """What `run` finds wrong with any of the cases; most of each is waiting, so they wait together."""
+    with ThreadPoolExecutor(at_a_time) as pool:
+        return [each for found in pool.map(run, cases) for each in found]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ the tests that say otherwise. Between the loss and the next run some orders trad
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.crash import inspection
-from tests.crash.lives import LEDGER, Life, Nursery, World, give_key, new_world, wait_for
+from tests.crash.lives import LEDGER, Life, Nursery, World, give_key, new_world, side_by_side, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -31,7 +30,7 @@ ROWS = [
     *({"ticker": TICKER, "side": "bid", "price": f"0.0{n}", "count": "1"} for n in range(1, 8)),
 ]
 # The exchange refuses what was signed over a second ago; the horizon is above that.
-AT_A_TIME = 6
+AT_A_TIME = 11
 SETTINGS = {"submit__in_flight_horizon_s": "1.3", "submit__concurrency": "2", "submit__batch_size": "1"}
 
 
@@ -137,8 +136,8 @@ def harmed(case: Case, world: World) -> list[str]:
     return [f"{case}: {each}" for each in found] + ([f"{case}: {life}" for life in lives] if found else [])
 
 
-def side_by_side(cases: Sequence[Case], nursery: Nursery, key: Path, directory: Path) -> list[str]:
-    """All cases at once: most of each is waiting for the horizon."""
+def all_harmed(cases: Sequence[Case], nursery: Nursery, key: Path, directory: Path) -> list[str]:
+    """What is wrong after any of the cases."""
 
     def run(case: Case) -> list[str]:
         where = directory / str(case)
@@ -147,17 +146,16 @@ def side_by_side(cases: Sequence[Case], nursery: Nursery, key: Path, directory: 
         with new_world(where, nursery, SETTINGS, **options) as world:
             return harmed(case, world)
 
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return [each for found in pool.map(run, cases) for each in found]
+    # What is written over in place cannot be told from what was never touched: there reads must have caught up.
+    told_apart = [case for case in cases if not (case.lag_ms and case.harm is restore_in_place)]
+    return side_by_side(told_apart, run, AT_A_TIME)
 
 
 def test_a_ledger_lost_or_gone_back_in_mid_batch_places_nothing_twice(
     nursery: Nursery, exchange_key: Path, tmp_path: Path
 ) -> None:
     cases = [Case(harm, dedupe, lag_ms) for harm in HARMS for dedupe in ("forever", "open_only") for lag_ms in (0, 700)]
-    # What is written over in place cannot be told from what was never touched: there reads must have caught up.
-    cases = [case for case in cases if not (case.lag_ms and case.harm is restore_in_place)]
-    assert side_by_side(cases, nursery, exchange_key, tmp_path) == []
+    assert all_harmed(cases, nursery, exchange_key, tmp_path) == []
 
 
 def test_nor_with_answers_lost_and_one_order_still_on_its_way(
@@ -168,8 +166,7 @@ def test_nor_with_answers_lost_and_one_order_still_on_its_way(
     late = {"match": {"operation": "CreateOrderV2", "nth": 3}, "fault": {"kind": "late", "ms": 900}}
     cut = {"match": {"operation": "CreateOrderV2", "nth": 4, "times": 2}, "fault": {"kind": "cut_headers"}}
     cases = [Case(harm, "open_only", lag_ms, (unheard, late, cut)) for harm in HARMS for lag_ms in (0, 400)]
-    cases = [case for case in cases if not (case.lag_ms and case.harm is restore_in_place)]
-    assert side_by_side(cases, nursery, exchange_key, tmp_path) == []
+    assert all_harmed(cases, nursery, exchange_key, tmp_path) == []
 
 
 def test_a_recovery_killed_while_it_waits_for_what_was_lost_waits_again(world_of: Callable[..., World]) -> None:
@@ -187,3 +184,23 @@ def test_a_recovery_killed_while_it_waits_for_what_was_lost_waits_again(world_of
     last = world.live("submit", file)
     wait_for(lambda: any(request["arrival_of"] for request in world.sandbox.log()))
     assert what_is_wrong(world, world.ledger, last) == [], last
+
+
+def test_a_copy_and_its_original_both_finish_the_batch_and_agree(world_of: Callable[..., World]) -> None:
+    """Two ledgers that both know the batch: what one has placed is found by the other."""
+    world = world_of(SETTINGS, dedupe="open_only", skew_s=1, tier="unlimited")
+    file = world.file(ROWS)
+    assert world.live("submit", file, nth=4, at="after all bytes").was_killed
+    early = world.directory / "early"
+    keep_early(world, early)
+    original = world.settings
+    move_a_copy(world, early)
+    copied = world.ledger_in_use
+    lives = [world.live("submit", file)]
+    meanwhile(world)
+    world.settings = original
+    lives += [world.live("submit", file), world.live("reconcile")]
+    world.settings = {**original, "ledger__url": f"sqlite:///{copied}"}
+    lives.append(world.live("reconcile"))
+    for ledger in (world.ledger, copied):
+        assert what_is_wrong(world, ledger, lives[0]) == [], "\n".join(map(str, lives))

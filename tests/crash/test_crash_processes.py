@@ -12,7 +12,7 @@ from tests.crash.lives import Life, Living, World, wait_for
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {"submit__in_flight_horizon_s": "0.5", "submit__concurrency": "2", "submit__batch_size": "1"}
+SETTINGS = {"submit__in_flight_horizon_s": "0.3", "submit__concurrency": "2", "submit__batch_size": "1"}
 
 
 def rows(first_cent: int, count: int) -> list[dict[str, Any]]:

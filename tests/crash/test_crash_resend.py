@@ -4,16 +4,17 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.crash import inspection
-from tests.crash.lives import Life, World, wait_for
+from tests.crash.lives import Life, Nursery, World, give_key, new_world, side_by_side, wait_for
 
 pytestmark = pytest.mark.slow
 
-HORIZON_S = 0.5
+HORIZON_S = 0.3
 SETTINGS = {"submit__in_flight_horizon_s": str(HORIZON_S), "submit__concurrency": "2", "submit__batch_size": "1"}
 ROWS = [{"ticker": "SBXRAIN-A-T10", "side": "bid", "price": f"0.{n:02}", "count": "1"} for n in range(1, 7)]
 POLICIES = ("when_absent", "at_once", "never")
@@ -79,19 +80,25 @@ def test_never_leaves_a_lost_order_unsent_and_finds_one_unheard_of(world_of: Cal
     assert (unsent["reason"], unsent["late"]) == ("proven_absent", False)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize(("seam", "nth"), [("before first byte", 5), ("after all bytes", 5), ("after answer", 3)])
 def test_killed_in_mid_send_every_policy_ends_with_one_order_at_most(
-    world_of: Callable[..., World], policy: str, seam: str, nth: int
+    nursery: Nursery, exchange_key: Path, tmp_path: Path
 ) -> None:
-    world = world_with(world_of, policy)
-    world.sandbox.control(faults=ACCIDENTS)
-    assert submit(world, nth=nth, at=seam).was_killed
-    life = submit(world)
-    absent = ["unsent"] * sum(order["status"] == "unsent" for order in life.orders)
-    assert life.code == (1 if absent else 0), life
-    assert not absent or policy == "never"
-    assert problems(world, *absent) == []
+    def run(case: tuple[str, str, int]) -> list[str]:
+        policy, seam, nth = case
+        where = tmp_path / f"{policy} {seam}"
+        give_key(where, exchange_key)
+        with new_world(where, nursery, {**SETTINGS, "submit__resend": policy}, tier="unlimited") as world:
+            world.sandbox.control(faults=ACCIDENTS)
+            lives = [submit(world, nth=nth, at=seam), submit(world)]
+            absent = ["unsent"] * sum(order["status"] == "unsent" for order in lives[1].orders)
+            found = problems(world, *absent)
+            found += ["it was not killed"] if not lives[0].was_killed else []
+            found += ["it was given up"] if absent and policy != "never" else []
+            found += ["wrong exit code"] if lives[1].code != (1 if absent else 0) else []
+            return [f"{case}: {each}" for each in (*found, *lives)] if found else []
+
+    seams = (("before first byte", 5), ("after all bytes", 5), ("after answer", 3))
+    assert side_by_side([(policy, *seam) for policy in POLICIES for seam in seams], run, 5) == []
 
 
 def test_time_to_live_goes_on_while_nothing_runs(world_of: Callable[..., World]) -> None:

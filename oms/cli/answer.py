@@ -263,4 +263,4 @@ def _widest(column: "Column", records: list[object]) -> int:
     from oms.cli.columns import fields_of
 
     texts = (terminal.plain(column.text(fields_of(record))) for record in records)
-    return max(len(column.title), *map(len, texts))
+    return max([len(column.title), *map(len, texts)])

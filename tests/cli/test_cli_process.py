@@ -118,6 +118,13 @@ def test_a_terminal_shows_the_newest_100_and_says_so() -> None:
     assert "150 more orders not shown" in said
 
 
+@pytest.mark.parametrize("words", [("orders",), ("submit",)])
+def test_a_terminal_shows_an_empty_list_as_its_heads(words: tuple[str, ...]) -> None:
+    code, said = on_terminal(*words, env={"OMS_TEST_FAKE": "Oms.answer_orders = []"})
+    assert code == 0, said
+    assert said.startswith("ROW  CLIENT_ORDER_ID"), said
+
+
 @pytest.mark.parametrize("columns", ["40", "80", "200"])
 def test_a_terminal_of_any_width_shows_whole_ids(columns: str) -> None:
     _, said = on_terminal("orders", env={"COLUMNS": columns})

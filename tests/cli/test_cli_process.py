@@ -120,9 +120,9 @@ def test_a_terminal_shows_the_newest_100_and_says_so() -> None:
 
 @pytest.mark.parametrize("words", [("orders",), ("submit",)])
 def test_a_terminal_shows_an_empty_list_as_its_heads(words: tuple[str, ...]) -> None:
-    code, said = on_terminal(*words, env={"OMS_TEST_FAKE": "Oms.answer_orders = []"})
+    code, said = on_terminal(*words, env={"OMS_TEST_FAKE": "Oms.answer_orders = []", "NO_COLOR": "1"})
     assert code == 0, said
-    assert said.startswith("ROW  CLIENT_ORDER_ID"), said
+    assert "ROW  CLIENT_ORDER_ID" in said
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "200"])

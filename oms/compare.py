@@ -18,8 +18,9 @@ from oms.units import format_count, format_dollars
 
 # A list may compare whole seconds: a witness from the edge of the span is not demanded.
 _EDGE_MS = 2_000
-# An order under a caller's own id must not be older than its record; clocks may differ by this much.
-_CLOCK_SLACK_MS = 5_000
+# An order under a caller's own id must not be older than our first attempt; the exchange takes timestamps that are off
+# by less than this.
+_CLOCK_SLACK_MS = 30_000
 # So many cancels in a row that changed nothing: then a person should look.
 MAX_CANCEL_ATTEMPTS = 5
 # At most so many attempts of one create.
@@ -108,8 +109,10 @@ def _seen_again(known: Known, seen: e.Snapshot, as_of_ms: int, source: str) -> e
 def foreign_fields(known: Known, seen: e.Snapshot) -> str:
     """Which fields of the order show that it cannot be the one we recorded under a caller's own id; "" if none."""
     differs = list(differing_fields(known, seen))
-    recorded_ms = known.recorded_at_us // 1000
-    if seen.created_ts_ms is not None and seen.created_ts_ms < recorded_ms - _CLOCK_SLACK_MS:
+    # By the exchange's clock where there is an attempt: ours may be off by any amount.
+    signed = (known.command.first_signed_ms, known.command.last_signed_ms)
+    ours_ms = min((at_ms for at_ms in signed if at_ms is not None), default=known.recorded_at_us // 1000)
+    if seen.created_ts_ms is not None and seen.created_ts_ms < ours_ms - _CLOCK_SLACK_MS:
         differs.append("created_time")
     return ", ".join(differs)
 

@@ -235,6 +235,8 @@ def _acknowledged(order: Order, event: e.Acknowledged, late: bool) -> Order:
         fill_count_e2=max(order.fill_count_e2, event.fill_count_e2),
         remaining_count_e2=event.remaining_count_e2,
         average_fill_price_e6=event.average_fill_price_e6,
+        # Nothing filled, nothing paid: else the first read of every resting order would be news.
+        fees_e6=order.fees_e6 if event.fill_count_e2 else 0,
         fact_ts_ms=max(order.fact_ts_ms, event.ts_ms),
         created_ts_ms=event.ts_ms if order.created_ts_ms is None else order.created_ts_ms,
         late=late,

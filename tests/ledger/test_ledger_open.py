@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ledgers import NOW_US, entries, opened, recorded, running, tell, used
@@ -129,8 +130,8 @@ def test_the_writer_that_cannot_be_made_durable_is_refused(path: Path, monkeypat
     opened(path).close()
 
     class Deaf(sqlite3.Connection):
-        def execute(self, sql: str, *args: object) -> sqlite3.Cursor:  # type: ignore[override]
-            return super().execute("PRAGMA synchronous" if sql == "PRAGMA synchronous = EXTRA" else sql, *args)  # type: ignore[arg-type]
+        def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+            return super().execute("PRAGMA synchronous" if sql == "PRAGMA synchronous = EXTRA" else sql, parameters)
 
     real = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: real(*a, factory=Deaf, **k))

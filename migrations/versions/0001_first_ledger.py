@@ -88,6 +88,13 @@ def _batches() -> None:
         sa.CheckConstraint("row_count >= 0", name="ck_batches_row_count_positive"),
         sqlite_strict=True,
     )
+    op.create_index(
+        "ix_batches_recording",
+        "batches",
+        ["key"],
+        sqlite_where=sa.text("state = 'recording'"),
+        postgresql_where=sa.text("state = 'recording'"),
+    )
 
 
 def _orders() -> None:

@@ -16,13 +16,14 @@ from sqlalchemy.engine import Connection
 
 from oms.errors import InputError
 from oms.intake import ids
-from oms.intake.intents import Intent, body_digest, request_body
+from oms.intake.intents import Intent, body_digest
 from oms.ledger import schema
-from oms.ledger.append import EVENT_COLUMNS, chain_hash, chain_start
-from oms.ledger.bulk import insert_rows
+from oms.ledger.append import EVENT_COLUMNS, chain_hash
+from oms.ledger.bulk import execute, insert_rows
+from oms.ledger.chunk import COMMAND_NEW, Keys, insert_chunk, new_command, newest, prepare
 from oms.ledger.ledger import Ledger
 from oms.lifecycle import events as e
-from oms.lifecycle.states import CommandKind, CommandState, OrderStatus
+from oms.lifecycle.states import CommandKind
 
 CHUNK = 1_000
 SHARED_ROWS_WINDOW_US = 24 * 3600 * 1_000_000
@@ -101,23 +102,31 @@ def record(
 def _record_chunks(
     ledger: Ledger, batch: NewBatch, intents: Iterator[Intent], now_us: int, progress: Callable[[int], None]
 ) -> RecordedBatch:
-    chunk = list(islice(intents, CHUNK))
-    state = "recorded" if len(chunk) == batch.row_count else "recording"
-    done = 0
-    with ledger.gated_write() as connection:
-        key = _insert_batch(connection, batch, state, now_us)
-        seq = _insert_chunk(connection, batch, key, 1, chunk, now_us)
-    while state == "recording":
-        done += len(chunk)
-        progress(done)
-        chunk = list(islice(intents, CHUNK))
+    with ledger.read() as connection:
+        # Orders and batches are recorded by one process at a time: nobody else takes these keys.
+        key: int = execute(connection, "SELECT coalesce(max(key), 0) + 1 FROM batches").fetchone()[0]
+        keys, _ = newest(connection)
+    assert batch.row_count > 0
+    done, is_long = 0, batch.row_count > CHUNK
+    while done < batch.row_count:
+        part = list(islice(intents, CHUNK))
+        assert 0 < len(part) <= batch.row_count - done, "other intents than the batch has rows"
+        chunk = prepare(keys, key, done + 1, part, batch.ttl_us, now_us)
         with ledger.gated_write() as connection:
-            if chunk:
-                seq = _insert_chunk(connection, batch, key, done + 1, chunk, now_us)
-            else:
-                state = "recorded"
-                connection.execute(update(schema.batches).where(_b.key == key).values(state=state))
+            if done == 0:
+                _insert_batch(connection, batch, key, "recording" if is_long else "recorded", now_us)
+            keys, seq = newest(connection)
+            if keys != chunk.behind:  # a cancel was recorded meanwhile
+                chunk = prepare(keys, key, done + 1, part, batch.ttl_us, now_us)
+            seq = insert_chunk(connection, chunk, seq)
+        keys = Keys(keys.order + len(part), keys.command + len(part))
+        done += len(part)
+        if is_long:
+            progress(done)
         ledger.tend_while_nobody_sends()
+    if is_long:
+        with ledger.gated_write() as connection:
+            connection.execute(update(schema.batches).where(_b.key == key).values(state="recorded"))
     ledger.note_seq(seq)
     return RecordedBatch(key, now_us, False)
 
@@ -126,7 +135,7 @@ def clear_dead_recordings(ledger: Ledger) -> None:
     """Delete what a crash left half recorded. Call it with the recording lock held: then nobody is at it."""
     assert ledger.locks.recording.is_held
     with ledger.read() as connection:
-        dead = connection.execute(select(_b.key).where(_b.state == "recording")).scalars().all()
+        dead = connection.execute(select(_b.key).where(text("state = 'recording'"))).scalars().all()
     for key in dead:
         while _delete_some(ledger, key):
             pass
@@ -160,8 +169,7 @@ def _delete_some(ledger: Ledger, batch_key: int) -> bool:
         return bool(some)
 
 
-def _insert_batch(connection: Connection, batch: NewBatch, state: str, now_us: int) -> int:
-    key: int = connection.execute(text("SELECT coalesce(max(key), 0) + 1 FROM batches")).scalar_one()
+def _insert_batch(connection: Connection, batch: NewBatch, key: int, state: str, now_us: int) -> None:
     connection.execute(
         insert(schema.batches).values(
             key=key,
@@ -174,175 +182,6 @@ def _insert_batch(connection: Connection, batch: NewBatch, state: str, now_us: i
             created_at_us=now_us,
         )
     )
-    return key
-
-
-# -- rows ---------------------------------------------------------------------------------------------------------
-
-_ORDER_INTENT = (
-    "key",
-    "client_order_id",
-    "batch_key",
-    "row",
-    "ticker",
-    "side",
-    "price_e6",
-    "count_e2",
-    "time_in_force",
-    "self_trade_prevention_type",
-    "post_only",
-    "reduce_only",
-    "expiration_time",
-    "subaccount",
-    "action",
-    "outcome",
-    "own_id",
-    "tag",
-    "submit_before_us",
-    "row_digest",
-    "created_at_us",
-    "status",
-    "fill_count_e2",
-    "traded_count_e2",
-    "traded_value_e8",
-    "traded_fees_e6",
-    "fact_ts_ms",
-    "late",
-    "updated_at_us",
-    "event_count",
-    "chain_hash",
-)
-_COMMAND_NEW = (
-    "key",
-    "order_key",
-    "batch_key",
-    "kind",
-    "state",
-    "attempts",
-    "live",
-    "id_taken",
-    "not_before_us",
-    "expires_at_us",
-    "recorded_seq",
-    "digest",
-    "created_at_us",
-    "updated_at_us",
-)
-
-_NEXT_KEYS = text(
-    "SELECT (SELECT coalesce(max(key), 0) FROM orders), (SELECT coalesce(max(key), 0) FROM commands),"
-    " (SELECT coalesce(max(seq), 0) FROM events)"
-)
-
-
-def _insert_chunk(
-    connection: Connection, batch: NewBatch, batch_key: int, first_row: int, chunk: list[Intent], now_us: int
-) -> int:
-    order_key, command_key, seq = connection.execute(_NEXT_KEYS).one()
-    orders: list[tuple[object, ...]] = []
-    commands: list[tuple[object, ...]] = []
-    events: list[tuple[object, ...]] = []
-    for row, intent in enumerate(chunk, first_row):
-        order_key, command_key, seq = order_key + 1, command_key + 1, seq + 1
-        body = request_body(intent)
-        data = e.encode(recorded_create(intent, body))
-        start = chain_start(intent.client_order_id)
-        hashed = chain_hash(start, order_key, 1, command_key, None, now_us, "recorded", data)
-        orders.append(_order_row(intent, order_key, batch_key, row, now_us, hashed))
-        expires = _expiry(intent, batch.ttl_us, now_us)
-        digest = body_digest(body)
-        commands.append(
-            _command_row(command_key, order_key, batch_key, CommandKind.CREATE, expires, seq, digest, now_us)
-        )
-        events.append((seq, order_key, 1, command_key, None, now_us, "recorded", data, hashed))
-    insert_rows(connection, "orders", _ORDER_INTENT, orders)
-    insert_rows(connection, "commands", _COMMAND_NEW, commands)
-    insert_rows(connection, "events", EVENT_COLUMNS, events)
-    return int(seq)
-
-
-def recorded_create(intent: Intent, body: str) -> e.Recorded:
-    """The first event of an order: all that is needed to make its rows again."""
-    return e.Recorded(
-        kind=CommandKind.CREATE,
-        body=body,
-        action=intent.action,
-        outcome=intent.outcome,
-        own_id=intent.own_id,
-        tag=intent.tag,
-        submit_before_us=intent.submit_before_us,
-    )
-
-
-def _order_row(intent: Intent, key: int, batch_key: int, row: int, now_us: int, hashed: bytes) -> tuple[object, ...]:
-    return (
-        key,
-        intent.client_order_id,
-        batch_key,
-        row,
-        intent.ticker,
-        intent.side.value,
-        intent.price_e6,
-        intent.count_e2,
-        intent.time_in_force.value,
-        intent.self_trade_prevention_type.value,
-        int(intent.post_only),
-        int(intent.reduce_only),
-        intent.expiration_time,
-        intent.subaccount,
-        intent.action.value,
-        intent.outcome.value,
-        int(intent.own_id),
-        intent.tag,
-        intent.submit_before_us,
-        ids.row_digest(intent),
-        now_us,
-        OrderStatus.PENDING.value,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        now_us,
-        1,
-        hashed,
-    )
-
-
-def _command_row(
-    key: int,
-    order_key: int,
-    batch_key: int,
-    kind: CommandKind,
-    expires_at_us: int | None,
-    seq: int,
-    digest: bytes,
-    now_us: int,
-) -> tuple[object, ...]:
-    return (
-        key,
-        order_key,
-        batch_key,
-        kind.value,
-        CommandState.QUEUED.value,
-        0,
-        "",
-        0,
-        0,
-        expires_at_us,
-        seq,
-        digest,
-        now_us,
-        now_us,
-    )
-
-
-def _expiry(intent: Intent, ttl_us: int | None, now_us: int) -> int | None:
-    if not ttl_us:
-        return intent.submit_before_us
-    end = now_us + ttl_us
-    return end if intent.submit_before_us is None else min(end, intent.submit_before_us)
 
 
 # -- commands after the first ---------------------------------------------------------------------------------------
@@ -377,12 +216,12 @@ def _record_cancel(connection: Connection, order_key: int, now_us: int) -> int:
     if known is not None:
         return int(known)
     order = connection.execute(_CHAIN, {"order_key": order_key}).one()
-    _, command_key, seq = connection.execute(_NEXT_KEYS).one()
-    command_key, seq, n = command_key + 1, seq + 1, order.event_count + 1
+    keys, seq = newest(connection)
+    command_key, seq, n = keys.command + 1, seq + 1, order.event_count + 1
     data = e.encode(e.Recorded(kind=CommandKind.CANCEL))
     hashed = chain_hash(order.chain_hash, order_key, n, command_key, None, now_us, "recorded", data)
-    row = _command_row(command_key, order_key, order.batch_key, CommandKind.CANCEL, None, seq, body_digest(""), now_us)
-    insert_rows(connection, "commands", _COMMAND_NEW, [row])
+    row = new_command(command_key, order_key, order.batch_key, CommandKind.CANCEL, None, body_digest(""), now_us)
+    insert_rows(connection, "commands", COMMAND_NEW, [(seq, *row)])
     insert_rows(
         connection,
         "events",
@@ -404,14 +243,13 @@ def _recent_digests(ledger: Ledger, now_us: int) -> "array[int]":
     """Row digests of all batches younger than 24 h, sorted: 8 bytes a row, so a million rows stay small."""
     found = array("Q")
     with ledger.read() as connection:
-        recent = connection.execute(
-            select(_b.key).where(_b.created_at_us > now_us - SHARED_ROWS_WINDOW_US, _b.state == "recorded")
-        ).scalars()
-        for key in recent.all():
-            rows = connection.execution_options(yield_per=10_000).execute(
-                select(schema.orders.c.row_digest).where(schema.orders.c.batch_key == key)
-            )
-            found.extend(int.from_bytes(digest, "big") for digest in rows.scalars())
+        query = (
+            select(schema.orders.c.row_digest)
+            .join(schema.batches, _b.key == schema.orders.c.batch_key)
+            .where(_b.created_at_us > now_us - SHARED_ROWS_WINDOW_US, _b.state == "recorded")
+        )
+        rows = connection.execution_options(yield_per=10_000).execute(query)
+        found.extend(int.from_bytes(digest, "big") for digest in rows.scalars())
     return array("Q", sorted(found))
 
 

@@ -118,6 +118,13 @@ batches = Table(
     _check("source IN ('file', 'stdin', 'flags', 'api', 'retry')", "source_known"),
     _check("state IN ('recording', 'recorded')", "state_known"),
     _check("row_count >= 0", "row_count_positive"),
+    # At most one at a time; without this every start would walk over all batches to find it.
+    Index(
+        "ix_batches_recording",
+        "key",
+        sqlite_where=text("state = 'recording'"),
+        postgresql_where=text("state = 'recording'"),
+    ),
     sqlite_strict=True,
 )
 

@@ -26,7 +26,7 @@ SEED = 1_000
 _STEP_MS = 6 * 3600 * 1000
 # Moments of the seed: fixed, so that they can be found in its events and moved.
 _AT_MS = 1_790_000_000_000
-_MADE_BY = "settled-2"  # changes when what is built here changes: an older one is built again
+_MADE_BY = "settled-3"  # changes when what is built here changes: an older one is built again
 
 Row = dict[str, Any]
 

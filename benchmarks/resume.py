@@ -77,8 +77,8 @@ def _drop(ledger: Path) -> None:
 
 
 def measure(asked: Asked, told: Told) -> None:
-    large = 100_000 if asked.is_short else 1_000_000
-    cache = asked.options.cache or cache_directory()
+    large = 50_000 if asked.is_short else 1_000_000
+    cache = asked.options.cache or (asked.directory if asked.is_short else cache_directory())
     begun = time.monotonic()
     ledgers = {count: settled_ledger(count, cache) for count in (10_000, large)}
     taken = time.monotonic() - begun

@@ -301,6 +301,13 @@ def open_ledger(url: str, environment: str, *, create: bool, upgrade: bool | Non
 def _check_kind(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise LedgerForeign(f"{path} is not a file", hint="set ledger.url to a file")
+    if path.exists() and path.stat().st_nlink > 1:
+        # Lock, mark and SQLite's own log lie beside the name: under another name of the file are others, and two
+        # processes would write over each other.
+        raise LedgerForeign(
+            f"the ledger {path} has {path.stat().st_nlink} names (hard links)",
+            hint="remove the other name, or replace it by a copy (`oms db backup`) or a symbolic link",
+        )
 
 
 def _is_blank(path: Path) -> bool:

@@ -143,3 +143,23 @@ def test_a_sender_whose_lock_was_deleted_is_fenced_by_the_epoch_of_the_next(worl
     assert inspection.posts(world.exchange) == 13
     assert ended.code in (1, 3, 6), ended
     assert "lost this ledger" in ended.err
+
+
+def test_a_ledger_with_a_second_name_is_refused_and_one_behind_a_symbolic_link_is_the_same(world: World) -> None:
+    make_ledger(world)
+    second = world.ledger.with_name("second.sqlite3")
+    elsewhere = {"OMS_LEDGER__URL": f"sqlite:///{second}"}
+    second.hardlink_to(world.ledger)
+    refused = world.live("submit", world.file(rows(1, 3)), env=elsewhere)
+    assert refused.code == 2, refused
+    assert inspection.posts(world.exchange) == 1
+    second.unlink()
+    second.symlink_to(world.ledger)
+    living = [
+        world.begin("submit", world.file(rows(1, 8))),
+        world.begin("submit", world.file(rows(1, 8)), env=elsewhere),
+    ]
+    lives = [each.end() for each in living]
+    assert [life.code for life in lives] == [0, 0], told(*lives)
+    assert wrong(world, ["resting"] * 9) == []
+    assert inspection.posts(world.exchange) == 9

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, or_, select, text
 from sqlalchemy.engine import Connection
 
 from oms.errors import LedgerDamaged
@@ -245,8 +245,12 @@ _CLAIMABLE_CANCEL = text(
     f"SELECT count(*) FROM commands JOIN orders ON orders.key = commands.order_key WHERE {_UNFINISHED_C}"  # noqa: S608
     " AND commands.state = 'queued' AND commands.kind = 'cancel' AND orders.status <> 'pending'"
 )
+# A pause that ends later than any pause lasts was noted by a clock that has been set back since: it is over.
+_LONGEST_PAUSE_US = 60_000_000
 _QUEUED = ENTRY_SELECT.where(
-    text(_UNFINISHED_C), text("commands.state = 'queued'"), _c.not_before_us <= bindparam("now_us")
+    text(_UNFINISHED_C),
+    text("commands.state = 'queued'"),
+    or_(_c.not_before_us <= bindparam("now_us"), _c.not_before_us > bindparam("now_us") + _LONGEST_PAUSE_US),
 )
 _QUEUED_CREATES = (
     _QUEUED.where(text("commands.kind = 'create'"), _c.batch_key == bindparam("batch_key"))

@@ -61,6 +61,7 @@ class Turns:
         noted = [(entry, self._note(entry, event, now_us)) for entry, event in answers]
         if self._clock.jumped():
             want = 0  # like a restart: the next turn claims with a timestamp of the clock as it is now
+            self.signs.hold_until_us, self.signs.trouble_since_us = 0, None  # they were by the clock as it was
         if self.signs.stop is not None or self.signs.is_paused or now_us < self.signs.hold_until_us:
             want = 0
         now = Now(at_us=now_us, signed_ms=self._clock.now_ms())
@@ -100,7 +101,7 @@ class Turns:
             case "rate_limited":
                 self._limiter.drain_write(now_us)
                 return self._backed_off(event, now_us)
-            case "not_sent":
+            case "not_sent" | "claim_too_old":  # too old: connecting takes longer than a claim may wait
                 return self._backed_off(event, now_us)
             case "paused":
                 signs.is_paused = True

@@ -89,9 +89,23 @@ def reconcile(world: World, nth: int = 0) -> Life:
     return world.live("reconcile", nth=nth)
 
 
+def have_all_refused(world: World) -> None:
+    refusal = {"status": 400, "body": '{"error": {"code": "invalid_order", "message": "not today"}}'}
+    match = {"operation": "CreateOrderV2", "times": 4}
+    world.sandbox.control(faults=[{"match": match, "fault": {"kind": "answer", **refusal}}])
+    refused = world.live("submit", world.file(ROWS[:4]), "--batch", "first")
+    assert refused.code == 5, refused
+    world.sandbox.control(faults=[])
+
+
+def retry(world: World, nth: int = 0) -> Life:
+    return world.live("submit", "--retry", "first", nth=nth)
+
+
 # Nothing arrives late here: an exchange on this machine has read what was sent long before.
 ALL = {"submit__in_flight_horizon_s": "0.3", "submit__concurrency": "2"}
 ONE_BY_ONE = {**ALL, "submit__batch_size": "1"}
+RETRIED = ["rejected"] * 4 + ["resting"] * 3 + ["executed"]
 CANCELED = ["canceled"] * 5 + ["executed"]
 BATCHED = {**ALL, "submit__batch_size": "4"}
 
@@ -99,6 +113,8 @@ SCENARIOS = [
     Scenario("submit_one_by_one", 65, submit, PLACED, 0, settings=ONE_BY_ONE),
     Scenario("submit_batched", 45, submit, PLACED, 0, settings=BATCHED),
     Scenario("cancel", 40, cancel, CANCELED, 0, prepare=place_resting, settings=ONE_BY_ONE, step=2),
+    # Once every order of the batch is placed, there is nothing to retry: a mistake of whoever asks (2).
+    Scenario("retry", 30, retry, RETRIED, 2, prepare=have_all_refused, settings=ONE_BY_ONE, step=3),
     Scenario("reconcile", 30, reconcile, PLACED, 0, prepare=leave_doubts, finish=submit, settings=ONE_BY_ONE, step=2),
 ]
 

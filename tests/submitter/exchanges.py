@@ -1,4 +1,4 @@
-"""A venue that answers as it is told, for the submitter: no socket, no thread of its own, clocks that are set by hand."""
+"""A venue that answers as it is told, for the submitter: no socket, and clocks that are set by hand."""
 
 import threading
 from collections.abc import Callable, Sequence

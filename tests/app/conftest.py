@@ -1,0 +1,5 @@
+"""The same worlds as the contract's tests."""
+
+from tests.contract.conftest import _worlds, own_world, world
+
+__all__ = ["_worlds", "own_world", "world"]

@@ -1,14 +1,15 @@
 """What intake costs per row, stage by stage: `python benchmarks/intake.py [ROWS]`.
 
 Two kinds of files: rows as people write them (few tickers, prices and terms, which come again), and rows in which
-nothing comes again, so that no remembered reading helps. Each figure is the best of three runs, in microseconds of one
-core. The budget of the whole of intake is 25 us a row of CSV as people write it.
+nothing comes again, so that no remembered reading helps. Figures are microseconds of CPU. The budget of the whole of
+intake (both passes, the request's body and the digests) is 25 us a row of CSV as people write it.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
+
+from figures import Asked, Figure, Told, options, run
 
 from oms.intake import ids
 from oms.intake.batches import intents, survey
@@ -16,6 +17,7 @@ from oms.intake.dialects import validate
 from oms.intake.intents import body_digest, request_body
 from oms.intake.readers import Format, Row, read_rows
 
+BUDGET_US = 25
 HEADER = "ticker,action,side,count,price,expiration_time,client_order_id,tag\n"
 
 
@@ -37,17 +39,14 @@ def as_jsonl(lines: Iterator[str]) -> Iterator[str]:
         yield "{" + ",".join(f'"{k}":{v if k == "count" else f"{chr(34)}{v}{chr(34)}"}' for k, v in pairs if v) + "}\n"
 
 
-def best(work: Callable[[], object], count: int) -> int:
-    """Nanoseconds a row of the best of three runs."""
-    taken = []
-    for _ in range(3):
-        start = time.perf_counter_ns()
-        work()
-        taken.append(time.perf_counter_ns() - start)
-    return min(taken) // count
+def once(work: Callable[[], object], count: int) -> float:
+    """Microseconds of CPU a row."""
+    begun = time.process_time_ns()
+    work()
+    return (time.process_time_ns() - begun) / count / 1000
 
 
-def measure(data: bytes, fmt: Format, count: int) -> dict[str, int]:
+def stages_of(data: bytes, fmt: Format) -> dict[str, Callable[[], object]]:
     def read() -> Iterator[Row]:
         return read_rows(BytesIO(data), fmt)
 
@@ -57,31 +56,37 @@ def measure(data: bytes, fmt: Format, count: int) -> dict[str, int]:
     lines = list(read())
     made = list(intents(lines, key, found))
     bodies = [request_body(intent) for intent in made]
-    stages: dict[str, Callable[[], object]] = {
+    return {
         "read": lambda: [None for _ in read()],
         "validate": lambda: [validate(row, line) for line, row in lines if not isinstance(row, tuple)],
         "id": lambda: [ids.assign(intent, key, row) for row, intent in enumerate(made, 1)],
+        "pass 1: survey": lambda: survey(read()),
+        "pass 2: intents": lambda: [None for _ in intents(read(), key, found)],
         "row digest": lambda: [ids.row_digest(intent) for intent in made],
         "body": lambda: [request_body(intent) for intent in made],
         "body digest": lambda: [body_digest(body) for body in bodies],
-        "pass 1: survey": lambda: survey(read()),
-        "pass 2: intents": lambda: [None for _ in intents(read(), key, found)],
     }
-    return {name: best(work, count) for name, work in stages.items()}
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+WHOLE = ("pass 1: survey", "pass 2: intents", "row digest", "body", "body digest")
+
+
+def measure(asked: Asked, told: Told) -> None:
+    count = asked.options.rows or (5_000 if asked.is_short else 50_000)
     for kind, lines in (("usual rows", usual), ("nothing comes again", unlike)):
         for fmt in (Format.CSV, Format.JSONL):
             text = HEADER + "".join(lines(count)) if fmt is Format.CSV else "".join(as_jsonl(lines(count)))
-            stages = measure(text.encode(), fmt, count)
-            parts = ("pass 1: survey", "pass 2: intents", "row digest", "body", "body digest")
-            stages["both passes, body, digests"] = sum(stages[name] for name in parts)
-            print(f"{kind}, {fmt}, {count} rows")
-            for name, ns in stages.items():
-                print(f"  {name:28} {ns // 1000:3d}.{ns % 1000 // 10:02d} us/row")
+            stages = stages_of(text.encode(), fmt)
+            samples = {name: [once(work, count) for _ in range(asked.rounds)] for name, work in stages.items()}
+            if not asked.is_short:
+                for name, taken in samples.items():
+                    told.add(Figure(f"{kind}, {fmt}: {name}", taken, "us/row"))
+            whole = [sum(row) for row in zip(*(samples[name] for name in WHOLE), strict=True)]
+            budget = BUDGET_US if lines is usual and fmt is Format.CSV else None
+            told.add(Figure(f"{kind}, {fmt}: all of intake", whole, "us/row", at_most=budget))
 
 
 if __name__ == "__main__":
-    main()
+    parser = options(__doc__ or "")
+    parser.add_argument("rows", nargs="?", type=int, help="rows of each file (default 50,000; --short: 5,000)")
+    run("intake", parser, measure)

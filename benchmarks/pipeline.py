@@ -9,6 +9,7 @@ batched requests of 20.
 """
 
 import argparse
+import gc
 import itertools
 import json
 import os
@@ -82,6 +83,7 @@ def measure_pairs(given: dict[str, int], base_url: str, directory: Path) -> None
     """In a process of its own: rounds of both rivals, the first to go changing; one line of JSON each."""
     key = make_key(directory)
     count, senders, batch = given["count"], given["senders"], given["batch"]
+    gc.freeze()  # for both rivals, as the command line does when it has imported everything
     for n in range(given["rounds"] + 1):
         ledger = directory / f"{os.getpid()}-{n}" / "ledger.sqlite3"
         config = configured(ledger, base_url, key, senders=senders, batch_size=str(batch))

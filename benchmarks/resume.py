@@ -7,6 +7,7 @@ first claim, the signature, the arrival. `--cold` drops the ledger's file from t
 """
 
 import argparse
+import gc
 import json
 import os
 import sqlite3
@@ -48,6 +49,7 @@ def queue(ledger: Path, url: str) -> None:
 def resume(ledger: Path, url: str) -> None:
     """In a process of its own: send them; tells when it began and when it was done (CLOCK_MONOTONIC, ns)."""
     config = configured(ledger, url, make_key(ledger.parent))
+    gc.freeze()  # as the command line does when it has imported everything
     begun_ns = time.monotonic_ns()
     with Oms(config, Interrupt()) as oms:
         report = oms.drain()

@@ -1,12 +1,16 @@
 """Starts the command line: `oms` and `python -m oms` are the same. Imports nothing that may be missing."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 
 def main() -> None:
     """Run the command line on `sys.argv` and exit with its code (design contract: 0 to 7, 130, 143)."""
+    # Until the command line takes signals over there is nothing to end in order: no traceback of an import either.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda number, _: os._exit(128 + number))
     try:
         from oms.cli.entry import run
 

@@ -237,8 +237,9 @@ def order_breaks(known: Known, seen: e.Snapshot) -> list[BreakRecord]:
                 f"cancel {seen.order_id} at the exchange; sending is halted until a person has looked",
             )
         ]
+    is_ours = known.order.order_id is not None or not known.own_id
     differs = list(differing_fields(known, seen))
-    if differs and seen.status == "resting":
+    if is_ours and differs and seen.status == "resting":
         found.append(
             _break(
                 "amended",

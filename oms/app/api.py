@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 
 Report = Callable[[Progress], None]
 
+_TWINS = (
+    "{} equal orders recorded earlier are not finished, and this one is new beside them: give a --client-order-id or a"
+    " --batch name where a repeated command means the same order"
+)
+
 # Resuming what was recorded longer ago than this names its age and, in prod, asks (design 5).
 _STALE_US = 15 * 60 * 1_000_000
 _LOCK_WAIT_S = 30
@@ -418,9 +423,11 @@ class Oms:
                 began_us,
                 lambda done: self._recorded(done, new.row_count, progress),
             )
+        twins = 0 if known.preexisting else queries.unfinished_twins(ledger, known.key)
         if not send:
             return reports.of_batch(ledger, known, Ended.quiet(), began_us, is_meant=True)
-        return self._send_batch(ledger, known, began_us, wait=wait, progress=progress)
+        report = self._send_batch(ledger, known, began_us, wait=wait, progress=progress)
+        return reports.with_note(report, _TWINS.format(twins)) if twins else report
 
     def _recorded(self, done: int, total: int, progress: Report) -> None:
         if self._interrupt.is_requested:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from oms.app.tally import Ended
 from oms.ledger import listing
 from oms.ledger.ledger import Ledger
@@ -102,13 +104,12 @@ def of_cancel(ledger: Ledger, keys: Sequence[int], ended: Ended, began_us: int, 
     if counts.get("executed", 0) > before.get("executed", 0) or (missed and counts.get("executed")):
         were = "order was" if counts["executed"] == 1 else "orders were"
         notes = (*notes, f"{counts['executed']} {were} executed first: there was nothing left to cancel")
-    return _replaced(report, notes, code)
+    return msgspec.structs.replace(report, notes=notes, exit_code=code)
 
 
-def _replaced(report: SubmitReport, notes: tuple[str, ...], exit_code: int) -> SubmitReport:
-    import msgspec
-
-    return msgspec.structs.replace(report, notes=notes, exit_code=exit_code)
+def with_note(report: SubmitReport, note: str) -> SubmitReport:
+    """The report with one more sentence for a person."""
+    return msgspec.structs.replace(report, notes=(*report.notes, note))
 
 
 def _of(

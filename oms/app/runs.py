@@ -55,6 +55,7 @@ class Runs:
                     drive = Drive(session, scope, progress, total)
                     drive.go()
                     ended.stop = drive.stop
+                    ended.notes += _loud(session.reconciler.findings)
         except CredentialsError as exc:
             ended.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
         except LedgerBusy as exc:
@@ -192,6 +193,14 @@ class Runs:
                     )
                 facts.append((entry, e.Observed(source="order", as_of_ms=as_of_ms, order=seen)))
             session.reconciler.record(facts)
+
+
+def _loud(findings: Findings) -> list[str]:
+    """What a run must not keep to itself: orders that turned up late, second orders under one id, and their like."""
+    found = [record for record in findings.breaks.values() if record.kind != "parked"]
+    lines = [f"{x.kind.upper()} {x.client_order_id or x.order_id}: {x.seen}; {x.suggestion}" for x in found[:10]]
+    more = len(found) - len(lines)
+    return [*lines, f"and {more} more: `oms reconcile` tells them"] if more > 0 else lines
 
 
 def _refuse_sent(entries: Sequence[Entry]) -> None:

@@ -24,6 +24,7 @@ from oms.ledger import account, queries
 from oms.ledger.claim import open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import clear_if_nobody_records
+from oms.ledger.schema import SET_BACK
 from oms.reconciler.gather import Scan
 from oms.reconciler.passes import Reconciler, Settings
 from oms.records import Progress, Stop
@@ -150,8 +151,7 @@ class Session:
             self._learn_limits()
             # What a lost ledger had sent and been told may be hidden by read lag: only data younger than this start
             # can show all of it.
-            is_duty_done = queries.watermark(self.ledger) is not None
-            if not is_duty_done and not self._await_data(self.venue.clock.now_ms(), progress, "for fresh data"):
+            if queries.watermark(self.ledger) is None and not self._await_fresh(progress):
                 return
             self.scan = self._persist(self.reconciler.read_account)
             if self.scan is not None and self._has_lost(self.scan):
@@ -167,6 +167,21 @@ class Session:
                 hint=exc.hint or "check the network and `oms doctor`, then run `oms submit`",
                 exit_code=6,
             )
+
+    def _await_fresh(self, progress: Report) -> bool:
+        """Wait for data that show all that was sent before this start; False when interrupted.
+
+        A ledger that was restored, copied or put in the place of another may have sent requests that it does not
+        know and that are still on their way: nothing of them can be seen yet, so a whole horizon has to pass (P2).
+        """
+        if queries.watermark(self.ledger, SET_BACK) is None:
+            return self._await_data(self.venue.clock.now_ms(), progress, "for fresh data")
+        self.notes.append(
+            f"this ledger was restored, copied or put in the place of another: waiting {self.horizon_ms / 1000:g} s,"
+            " until nothing sent before can still arrive, and reading the account"
+        )
+        fence_ms = self.venue.clock.now_ms() + self.horizon_ms
+        return self._await_data(fence_ms, progress, "for what the ledger before it may have sent")
 
     def _learn_limits(self) -> None:
         try:

@@ -46,7 +46,7 @@ def sandbox() -> None:
 @click.option(
     "--dedupe", type=click.Choice(["forever", "open_only"]), default="forever", help="How long an id is taken."
 )
-@click.option("--skew-s", metavar="S", type=click.IntRange(min=0), default=10, help="Allowed error of signed times.")
+@click.option("--skew-s", metavar="S", type=click.IntRange(min=0), default=2, help="Allowed error of signed times.")
 @click.option(
     "--faults", metavar="JSON|FILE", default="", help="What goes wrong: a list of rules, see docs/sandbox.md."
 )

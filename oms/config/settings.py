@@ -9,6 +9,7 @@ from typing import Any
 from oms.config.hosts import default_base_url, is_loopback
 from oms.config.keys import BY_NAME, Environment
 from oms.config.sources import DEFAULT, Given, base_directory, config_file, expanded, gather, read
+from oms.config.values import looks_secret
 from oms.errors import ConfigError
 from oms.lifecycle.states import Resend
 
@@ -188,6 +189,8 @@ def _warnings(given: Mapping[str, Given], environment: Environment) -> tuple[str
 def _shown(name: str, value: Any) -> str:
     if value is None:
         return "auto"
+    if name.endswith(("key_path", "base_url")) and looks_secret(str(value)):
+        return "(not shown: it looks like a secret)"
     if name.endswith(".key_id") and value:
         return "****" + value[-4:] if len(value) >= 12 else "****"
     if name == "ledger.url":

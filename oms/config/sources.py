@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from oms.config.keys import BY_NAME, BY_VARIABLE, KEYS, SECTIONS, Key
-from oms.config.values import BadValue
+from oms.config.values import BadValue, looks_secret
 from oms.errors import ConfigError
 
 CONFIG_VARIABLE = "OMS_CONFIG"
@@ -112,6 +112,8 @@ def read(key: Key, given: Given, *, is_text: bool) -> Given:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, str) and looks_secret(value):
+        return "(not shown: it looks like a secret)"
     text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 

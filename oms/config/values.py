@@ -103,3 +103,11 @@ def ledger_url(value: object, is_text: bool) -> str:
     if not path.startswith("/") or path.endswith("/") or any(character in path for character in "?#"):
         raise BadValue("an absolute path, sqlite:////absolute/path (four slashes) or postgresql://...")
     return f"sqlite:///{path}"
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text may be a secret that was pasted where a name or path belongs: never to be shown.
+
+    A whole private key, a piece of one (it has line ends), or a URL with a password.
+    """
+    return "PRIVATE KEY" in text or "-----" in text or "\n" in text or "\\n" in text or "@" in text

@@ -25,6 +25,7 @@ def note_account_read(ledger: Ledger, as_of_ms: int, now_us: int) -> None:
     with ledger.write() as connection:
         ledger.check_epoch(connection)
         queries.set_watermark(connection, ACCOUNT_READ, as_of_ms, now_us)
+        connection.execute(delete(schema.watermarks).where(schema.watermarks.c.name == schema.SET_BACK))
 
 
 def forget_account_read(ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert
 from sqlalchemy.engine import Connection
 
 from oms.ledger import schema
-from oms.ledger.bulk import execute, insert_rows, update_rows
+from oms.ledger.bulk import execute, insert_rows, placeholder, update_rows
 from oms.ledger.rows import (
     COMMAND_COLUMNS,
     ENTRY_SELECT,
@@ -86,6 +86,7 @@ def append(connection: Connection, facts: Sequence[Fact], *, epoch: int | None, 
 
     Raises InvalidTransition: nothing of the transaction may be kept.
     """
+    facts = _plausible(connection, facts)
     seq: int = execute(connection, _NEWEST_SEQ).fetchone()[0]
     heads = chain_heads(connection, {fact.entry.order_key for fact in facts})
     page = _Page(epoch=epoch, now_us=now_us, seq=seq, known=_moved_since(connection, facts, heads))
@@ -93,6 +94,62 @@ def append(connection: Connection, facts: Sequence[Fact], *, epoch: int | None, 
         page.take(fact)
     page.flush(connection)
     return Appended(page.entries, page.seq, page.duplicates)
+
+
+def _plausible(connection: Connection, facts: Sequence[Fact]) -> Sequence[Fact]:
+    """The facts, those that cannot be true of their order turned into doubt about that one order (P4).
+
+    An answer may name an order_id that another order has, or fill more than was asked for: that must neither be
+    believed nor roll back its neighbors' answers.
+    """
+    names = [name for fact in facts if (name := _new_order_id(fact)) is not None]
+    if not names:
+        return facts
+    owners = _owners(connection, names)
+    return [Fact(fact.entry, _doubted(fact, owners)) for fact in facts]
+
+
+def _new_order_id(fact: Fact) -> str | None:
+    match fact.event:
+        case e.Acknowledged(order_id=name):
+            return name
+        case e.Found(order=seen):
+            return seen.order_id
+        case _:
+            return None
+
+
+def _owners(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """order_id -> order key, of those that orders of this ledger have."""
+    found: dict[str, int] = {}
+    for start in range(0, len(names), 500):
+        part = names[start : start + 500]
+        marks = ",".join([placeholder(connection)] * len(part))
+        # The condition of the partial index, repeated.
+        query = f"SELECT order_id, key FROM orders WHERE order_id IS NOT NULL AND order_id IN ({marks})"  # noqa: S608
+        found.update(execute(connection, query, part).fetchall())
+    return found
+
+
+def _doubted(fact: Fact, owners: dict[str, int]) -> e.Event:
+    """The event, or the doubt that it comes down to; `owners` learns who has which order_id."""
+    event, key = fact.event, fact.entry.order_key
+    name = _new_order_id(fact)
+    if name is None:
+        return event
+    is_taken = owners.setdefault(name, key) != key
+    if isinstance(event, e.Found):
+        if not is_taken:
+            return event
+        return e.FoundForeign(source=event.source, as_of_ms=event.as_of_ms, order=event.order, differs="order_id")
+    assert isinstance(event, e.Acknowledged)
+    if is_taken:
+        detail = f"the answer names order {name}, which is another order of this ledger"
+        return e.AttemptUnknown(attempt=event.attempt, why="order_id_taken", detail=detail)
+    if event.fill_count_e2 + event.remaining_count_e2 > fact.entry.order.count_e2:
+        detail = f"the answer for order {name} tells of more contracts than were asked for"
+        return e.AttemptUnknown(attempt=event.attempt, why="impossible_counts", detail=detail)
+    return event
 
 
 def chain_heads(connection: Connection, order_keys: Collection[int]) -> dict[int, tuple[int, bytes]]:

@@ -88,7 +88,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def copy_into(source: sqlite3.Connection, to: Path, path: Path) -> None:
-    """All of `source` into the empty file `to`, checked, as one file without a WAL, and without ACCOUNT_READ."""
+    """All of `source` into the empty file `to`, checked, as one file without a WAL, marked as SET_BACK."""
     copy = sqlite3.connect(to.as_uri() + "?mode=rw", uri=True, isolation_level=None)
     try:
         copy.execute("PRAGMA synchronous = EXTRA")
@@ -96,6 +96,8 @@ def copy_into(source: sqlite3.Connection, to: Path, path: Path) -> None:
         found = "; ".join(str(row[0]) for row in copy.execute("PRAGMA quick_check(5)"))
         if found == "ok":
             copy.execute("PRAGMA journal_mode = DELETE")
+            # One statement each, so that a copy cut off in between is one with a duty too many, never too few.
+            copy.execute("INSERT OR REPLACE INTO watermarks VALUES (?, 0, 0)", (schema.SET_BACK,))
             copy.execute("DELETE FROM watermarks WHERE name = ?", (schema.ACCOUNT_READ,))
     except sqlite3.Error as exc:
         if not exc.sqlite_errorname.startswith("SQLITE_CORRUPT"):

@@ -28,7 +28,7 @@ def insert_rows(
     connection: Connection, table: str, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
 ) -> None:
     """Insert all rows, in as few statements as SQLite's limit allows."""
-    mark = _mark(connection)
+    mark = placeholder(connection)
     for part in _parts(rows, len(columns)):
         execute(connection, _insert_text(table, columns, len(part), mark), _flat(part))
 
@@ -37,14 +37,15 @@ def update_rows(
     connection: Connection, table: str, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
 ) -> int:
     """Set `columns` of the rows named by (key, column values...); how many were changed."""
-    mark = _mark(connection)
+    mark = placeholder(connection)
     changed = 0
     for part in _parts(rows, 1 + len(columns)):
         changed += execute(connection, _update_text(table, columns, len(part), mark), _flat(part)).rowcount
     return changed
 
 
-def _mark(connection: Connection) -> str:
+def placeholder(connection: Connection) -> str:
+    """How the driver writes a bound value."""
     return "?" if connection.dialect.paramstyle == "qmark" else "%s"
 
 

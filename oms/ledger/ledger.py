@@ -18,6 +18,7 @@ from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.engine import Connection
 
 from oms.errors import (
+    ConfigError,
     EpochLost,
     LedgerBusy,
     LedgerFailed,
@@ -157,7 +158,7 @@ class Ledger:
             continued = mark is not None and (mark.ledger_id, mark.epoch) == (known.ledger_id, known.epoch)
             continued = continued and mark is not None and mark.seq <= seq and mark.inode == self._inode_number()
             if not continued:
-                connection.execute(schema.watermarks.delete().where(schema.watermarks.c.name == ACCOUNT_READ))
+                _forget_account(connection, is_set_back=mark is not None or known.epoch > 0)
             self.epoch = known.epoch + 1
             connection.execute(update(schema.ledger).values(epoch=self.epoch))
             connection.execute(
@@ -262,6 +263,15 @@ class Ledger:
 
 ACCOUNT_READ = schema.ACCOUNT_READ
 
+
+def _forget_account(connection: Connection, *, is_set_back: bool) -> None:
+    """The account has to be read from its beginning; set back, also past what another ledger may just have sent."""
+    names = schema.watermarks.c.name
+    connection.execute(schema.watermarks.delete().where(names.in_([schema.ACCOUNT_READ, schema.SET_BACK])))
+    if is_set_back:
+        connection.execute(insert(schema.watermarks).values(name=schema.SET_BACK, value_ms=0, at_us=0))
+
+
 _EPOCH = select(schema.ledger.c.epoch)
 _ON_WIRE = text(f"SELECT count(*) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'")  # noqa: S608
 _NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
@@ -326,7 +336,12 @@ def _is_blank(path: Path) -> bool:
 
 def _make(path: Path, environment: str, now_us: int) -> None:
     """Create the file and, in one transaction, its schema and identity: a kill leaves nothing or all of it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"the folder of the ledger {path} cannot be made: {exc.strerror}", hint="set ledger.url to another place"
+        ) from exc
     locks = Locks(path)
     try:
         with locks.gate:

@@ -152,6 +152,19 @@ def are_unfinished(ledger: Ledger, command_keys: Sequence[int]) -> bool:
         return connection.execute(query).scalar() is not None
 
 
+def unfinished_twins(ledger: Ledger, batch_key: int) -> int:
+    """Unfinished creates of other batches whose row is also one of this batch: perhaps the same intent, twice."""
+    with ledger.read() as connection:
+        return int(connection.execute(_TWINS, {"batch_key": batch_key}).scalar_one())
+
+
+_TWINS = text(
+    "SELECT count(*) FROM commands JOIN orders ON orders.key = commands.order_key"  # noqa: S608
+    f" WHERE {_UNFINISHED_C} AND commands.kind = 'create' AND commands.batch_key <> :batch_key"
+    " AND orders.row_digest IN (SELECT row_digest FROM orders WHERE batch_key = :batch_key LIMIT 100)"
+)
+
+
 def cancels_asked(ledger: Ledger, order_keys: Iterable[int]) -> set[int]:
     """Those of these orders for which a cancel is recorded and not finished."""
     wanted = set(order_keys)

@@ -44,6 +44,9 @@ HEAD = "0001"
 APPLICATION_ID = 0x4F4D534C
 # The watermark that the account's orders were read up to then (exchange time); a copy of a ledger loses it.
 ACCOUNT_READ = "account_read"
+# The watermark that this ledger may be older than what was sent from it: set where it was restored, copied or put in
+# the place of another, until the account was read past everything that can still have been on its way.
+SET_BACK = "set_back"
 
 # STRICT refuses BIGINT, and a plain INTEGER is 32 bits on PostgreSQL.
 Big = BigInteger().with_variant(INTEGER(), "sqlite")

@@ -199,9 +199,14 @@ def _item(entry: object) -> BatchItem:
 
 
 def _match(items: list[BatchItem], asked: list[_Asked]) -> list[BatchItem | None]:
-    """The item of each order asked: by its id, or by position where every item that has an id stands at its place."""
+    """The item of each order asked: by its id, or by position where every item that has an id stands at its place.
+
+    An item that made an order without saying which (and could not be looked up) may stand anywhere: then positions say
+    nothing of the others that have no id either.
+    """
     ids = [item.client_order_id for item in items]
-    if len(items) == len(asked) and all(
+    is_whole = len(items) == len(asked) and all(item.client_order_id or not item.order_id for item in items)
+    if is_whole and all(
         not named or named == each.client_order_id for named, each in zip(ids, asked, strict=True)
     ):
         return list(items)

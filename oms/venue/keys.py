@@ -85,6 +85,12 @@ def load_key(path: str, passphrase: str | None = None) -> Key:
     The file must be regular, not a symbolic link, owned by this user (or root) and closed to group and others: the
     checks are made on the opened descriptor, so that nothing can be swapped in between. Raises CredentialsError.
     """
+    if "PRIVATE KEY" in path or "\n" in path or "\\n" in path:
+        # A mishap of CI set-ups: the key itself where its path belongs. It must not get into a message or a log.
+        raise CredentialsError(
+            "private_key_path holds a key (not shown), not the path of a key file",
+            hint="write the key to a file of mode 600, and give that file's path; then replace the key: it was exposed",
+        )
     pem = _read_file(path)
     key = _parse(path, pem, passphrase)
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA_BITS:

@@ -305,7 +305,7 @@ def test_a_nameless_order_is_looked_up() -> None:
     swapped = names | {"order-1": "id-2", "order-2": "id-1"}
     events = read_batch(Answer(201, json.dumps({"orders": nameless}).encode()), ASKED, lambda each: swapped[each])
     assert [event.order_id for event in events if isinstance(event, Acknowledged)] == ["order-2", "order-1", "order-3"]
-    assert batch(nameless) == ["attempt_unknown unreadable"] * 3
+    assert batch(nameless) == ["attempt_unknown missing_item"] * 3
 
 
 def test_looking_up_stops_at_the_first_read_that_fails() -> None:
@@ -316,7 +316,7 @@ def test_looking_up_stops_at_the_first_read_that_fails() -> None:
         raise ReadFailed("no answer")
 
     nameless = [item(number, client_order_id="absent") for number in (1, 2, 3)]
-    assert batch(nameless, id_of=unread) == ["attempt_unknown unreadable"] * 3
+    assert batch(nameless, id_of=unread) == ["attempt_unknown missing_item"] * 3
     assert asked == ["order-1"]
 
 

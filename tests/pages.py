@@ -91,8 +91,11 @@ def _commands(text: str, start: int, end: int) -> Iterator[Command]:
 # -- comparing --------------------------------------------------------------------------------------------------------
 
 # What may differ from one run to the next, and nothing else: moments, durations, ids that the exchange draws, ports,
-# versions, sizes of disks, counts of tests. Runs of blanks are one: a shorter number moves a column.
+# versions, sizes of disks, counts of tests and of orders seen in a race. Runs of blanks are one: a shorter number
+# moves a column.
 _VOLATILE = (
+    (r"\b\d+ passed(?:, \d+ \w+)* in [\d.]+s(?: \([\d:]+\))?", "<some> passed in <duration>"),
+    (r"\b\d+ orders seen, \d+ known ones", "<some> seen"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", "<time>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
     (r"[+-]\d+(?:\.\d+)? (?:ms|s)\b", "<after>"),
@@ -101,7 +104,6 @@ _VOLATILE = (
     (r"\b\d+\.\d+\.\d+\b", "<version>"),
     (r"\b\d+ MB\b", "<size>"),
     (r"\bpid \d+\b", "<pid>"),
-    (r"\b\d+ passed(?:, \d+ \w+)*", "<some> passed"),
     (r"\boffset -?\d+ ms\b", "<offset>"),
     (r"[ \t]+", " "),
 )
@@ -200,7 +202,7 @@ def _lay_out_venv(clone: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True, capture_output=True)
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     packages = sysconfig.get_paths()["purelib"]
-    line = f"import site; site.addsitedir({packages!r})\n{clone}\n"
+    line = f"{clone}\nimport site; site.addsitedir({packages!r})\n"
     (venv / "lib" / version / "site-packages" / "packages.pth").write_text(line)
     _program(venv / "bin" / "oms", f'exec {venv}/bin/python -m oms "$@"')
     _program(venv / "bin" / "pytest", f'exec {venv}/bin/python -m pytest "$@"')

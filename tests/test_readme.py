@@ -77,6 +77,7 @@ def test_every_command_of_the_page_prints_what_the_page_shows(name: str, termina
     said = {command: output for command, output, _code in pages.play(page, terminal, PREPARATIONS)}
     assert said
     wrong = {command: output for command, output in said.items() if not shows(command, output)}
+    assert not [command for command, output in said.items() if "internal error" in output or "Traceback" in output]
     if WRITES:
         page.write_text(rewritten(page.read_text(encoding="utf-8"), wrong), encoding="utf-8")
         pytest.skip(f"{len(wrong)} outputs of {name} were written")

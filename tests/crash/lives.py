@@ -240,8 +240,15 @@ class World:
 
     def start(self, *argv: str | Path, **options: Any) -> "subprocess.Popen[str]":
         """Start one command line as a real process of its own interpreter."""
+        return self._interpret(["-m", "oms", *map(str, argv)], **options)
+
+    def program(self, text: str) -> "subprocess.Popen[str]":
+        """Start a Python program that uses oms."""
+        return self._interpret(["-c", text])
+
+    def _interpret(self, arguments: list[str], **options: Any) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "oms", *map(str, argv)],
+            [sys.executable, *arguments],
             env=self.env,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,

@@ -15,6 +15,16 @@ pytestmark = pytest.mark.slow
 SETTINGS = {"submit__in_flight_horizon_s": "0.3", "submit__concurrency": "2", "submit__batch_size": "1"}
 
 
+# A program that places one order after the other and goes on with its epoch where nobody came in between.
+SINGLES = """
+from oms import Oms
+with Oms.open() as oms:
+    row = {"ticker": "SBXTEMP-A-T10", "side": "bid", "price": "0.01"}
+    reports = [oms.submit([{**row, "count": n}]) for n in range(1, 9)]
+    print("placed", sum(report.exit_code == 0 for report in reports))
+"""
+
+
 def rows(first_cent: int, count: int) -> list[dict[str, Any]]:
     """Orders that rest, no two alike."""
     cents = range(first_cent, first_cent + count)
@@ -74,6 +84,17 @@ def test_submit_cancel_and_reconcile_at_once_leave_one_truth(world: World) -> No
     lives = [living.end() for living in [submitting, *others]]
     assert [life.code for life in lives] == [0, 0, 0], told(*lives)
     assert wrong(world, ["canceled"] + ["resting"] * 12) == []
+
+
+def test_programs_and_the_command_line_take_turns_on_one_ledger(world: World) -> None:
+    make_ledger(world)
+    programs = [world.program(SINGLES) for _ in range(2)]
+    lives = [world.live("submit", world.file(rows(1 + 5 * n, 4), f"{n}.jsonl")) for n in range(3)]
+    answers = [program.communicate(timeout=60) for program in programs]
+    assert [answer[0] for answer in answers] == ["placed 8\n"] * 2, answers
+    assert [life.code for life in lives] == [0, 0, 0], told(*lives)
+    assert wrong(world, ["resting"] * 29) == []
+    assert inspection.posts(world.exchange) == 29
 
 
 def test_a_batch_recorded_while_another_sends_is_sent_by_that_one(world: World) -> None:

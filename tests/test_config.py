@@ -519,3 +519,16 @@ def _table() -> str:
 def test_the_documentation_has_the_table_of_keys() -> None:
     text = (PROJECT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert _table() in text, f"docs/configuration.md should have this table:\n{_table()}"
+
+
+@pytest.mark.parametrize(
+    "variable", ["KALSHI_PRIVATE_KEY_PATH", "OMS_VENUE__DEMO__PRIVATE_KEY_PATH", "OMS_ENVIRONMENT"]
+)
+def test_a_secret_pasted_into_a_variable_is_never_shown(variable: str, tmp_path: Path) -> None:
+    pem = "-----BEGIN PRIVATE KEY-----MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v-----END PRIVATE KEY-----"
+    environ = {"HOME": str(tmp_path), variable: pem}
+    try:
+        shown = str(load({}, environ).rows())
+    except ConfigError as exc:
+        shown = f"{exc.message} {exc.hint}"
+    assert "MC4CAQ" not in shown

@@ -266,9 +266,10 @@ ACCOUNT_READ = schema.ACCOUNT_READ
 
 def _forget_account(connection: Connection, *, is_set_back: bool) -> None:
     """The account has to be read from its beginning; set back, also past what another ledger may just have sent."""
-    names = schema.watermarks.c.name
-    connection.execute(schema.watermarks.delete().where(names.in_([schema.ACCOUNT_READ, schema.SET_BACK])))
+    name = schema.watermarks.c.name
+    connection.execute(schema.watermarks.delete().where(name == schema.ACCOUNT_READ))
     if is_set_back:
+        connection.execute(schema.watermarks.delete().where(name == schema.SET_BACK))
         connection.execute(insert(schema.watermarks).values(name=schema.SET_BACK, value_ms=0, at_us=0))
 
 

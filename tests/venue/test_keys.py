@@ -152,3 +152,11 @@ def test_a_key_is_neither_copied_nor_shown(key: Key, pem: bytes) -> None:
         pickle.dumps(key)
     with pytest.raises(TypeError):
         copy.deepcopy(key)
+
+
+def test_a_key_pasted_where_its_path_belongs_is_never_shown(tmp_path: Path) -> None:
+    pem = "-----BEGIN PRIVATE KEY-----MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v-----END PRIVATE KEY-----"
+    for pasted in (pem, pem.replace("-----M", "-----\nM")):
+        with pytest.raises(CredentialsError) as caught:
+            load_key(pasted)
+        assert "MC4CAQ" not in caught.value.message + caught.value.hint

@@ -95,6 +95,7 @@ def _commands(text: str, start: int, end: int) -> Iterator[Command]:
 # moves a column.
 _VOLATILE = (
     (r"\b\d+ passed(?:, \d+ \w+)* in [\d.]+s(?: \([\d:]+\))?", "<some> passed in <duration>"),
+    (r"(?m)^(ok +(?:sqlite|file system)) .*$", r"\1 <of this machine>"),
     (r"\b\d+ orders seen, \d+ known ones", "<some> seen"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", "<time>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
@@ -103,8 +104,6 @@ _VOLATILE = (
     (r"127\.0\.0\.1:\d+", "<host>"),
     (r"\b\d+\.\d+\.\d+\b", "<version>"),
     (r"\b\d+ MB\b", "<size>"),
-    (r"\bpid \d+\b", "<pid>"),
-    (r"\boffset -?\d+ ms\b", "<offset>"),
     (r"[ \t]+", " "),
 )
 
@@ -118,9 +117,8 @@ def normalized(text: str) -> list[str]:
 
 def agrees(shown: str, said: str) -> bool:
     """Whether a page shows what was said, up to what may differ and to what it leaves out by `...`."""
-    pattern = "".join(
-        r"(?:.*\n)*?" if line == ELISION else re.escape(line) + r"\n" for line in normalized(shown) if line is not None
-    )
+    lines = normalized(shown)
+    pattern = "".join(r"(?:.*\n)*?" if line == ELISION else re.escape(line) + r"\n" for line in lines)
     return re.fullmatch(pattern, "".join(f"{line}\n" for line in normalized(said))) is not None
 
 

@@ -153,7 +153,7 @@ class Session:
             # can show all of it.
             if queries.watermark(self.ledger) is None and not self._await_fresh(progress):
                 return
-            self.scan = self._persist(self.reconciler.read_account)
+            self.scan = self._persist(self.reconciler.read_account, progress)
             if self.scan is not None and self._has_lost(self.scan):
                 self.scan = self._await_lost(progress)
             if self.scan is not None:
@@ -191,17 +191,18 @@ class Session:
             # at the next read.
             self.notes.append("the account's rate limits could not be read; the smallest tier's are used")
 
-    def _persist(self, read: Callable[[], T]) -> T | None:
+    def _persist(self, read: Callable[[], T], progress: Report) -> T | None:
         """Try a read again for as long as the run may wait for an exchange out of reach; None when interrupted."""
         deadline = time.monotonic() + self.config.submit.wait_s
         while True:
             try:
                 return read()
-            except ReadFailed:
+            except ReadFailed as exc:
                 if self.interrupt.is_requested:
                     return None
                 if time.monotonic() > deadline:
                     raise
+                progress(Progress(phase="waiting", done=0, total=None, note=f"for the exchange: {exc.message}"))
             time.sleep(_RETRY_S)
 
     def _has_lost(self, scan: Scan) -> bool:
@@ -221,7 +222,7 @@ class Session:
         fence_ms = self.venue.clock.now_ms() + self.horizon_ms
         if not self._await_data(fence_ms, progress, "for what a lost ledger may have sent"):
             return None
-        return self._persist(self.reconciler.read_account)
+        return self._persist(self.reconciler.read_account, progress)
 
     def _await_data(self, fence_ms: int, progress: Report, note: str) -> bool:
         """Wait until reads show all that was so at that exchange time; False when interrupted.
@@ -230,7 +231,7 @@ class Session:
         """
         deadline = time.monotonic() + self.horizon_ms / 1000 + self.config.submit.wait_s
         while not self.interrupt.is_requested:
-            as_of_ms = self._persist(self.venue.exchange.user_data_timestamp_ms)
+            as_of_ms = self._persist(self.venue.exchange.user_data_timestamp_ms, progress)
             if as_of_ms is None or as_of_ms >= fence_ms:
                 return as_of_ms is not None
             if time.monotonic() > deadline:

@@ -62,7 +62,8 @@ class Run:
         self._interrupt = interrupt
         self._progress = progress
         self._senders = Senders(venue, settings.concurrency)
-        self._outstanding = 0
+        self._outstanding = 0  # commands claimed and not yet recorded as answered
+        self._requests = 0  # handed to senders and not yet answered
         self._asked_at = 0.0
         self.is_halted = False
 
@@ -77,6 +78,7 @@ class Run:
         When it raises, claims that no sender had begun are not sent any more.
         """
         self._desk.refresh()
+        self._requests = 0
         self._interrupt.on_request(self._senders.wake)
         try:
             answers: list[Answer] = []
@@ -100,7 +102,9 @@ class Run:
         want = 0 if self._is_ending() else self._room(len(answers))
         turn = self.turns.turn(answers, want)
         self._outstanding += len(turn.claimed) - len(answers)
-        self._senders.hand(self._jobs(turn.claimed))
+        jobs = self._jobs(turn.claimed)
+        self._requests += len(jobs)
+        self._senders.hand(jobs)
         self.is_halted = turn.is_halted
         if answers:
             signs = self.turns.signs
@@ -133,7 +137,8 @@ class Run:
         requests = self._settings.concurrency * (1 + _AHEAD)
         # After a batch was refused as a whole its orders go alone, and whatever they meet should meet few of them.
         size = 1 if self.turns.singly else self._batch_size()
-        return max(0, requests * size - self._outstanding + answered)
+        room = max(0, requests * size - self._outstanding + answered)
+        return room - room % size  # what is too little for a request of full size waits for the next turn
 
     def _batch_size(self) -> int:
         configured = self._settings.batch_size
@@ -142,7 +147,7 @@ class Run:
         return min(self._venue.limiter.largest_batch, LARGEST_BATCH)
 
     def _jobs(self, claimed: tuple[Entry, ...]) -> list[Job]:
-        """Group creates into requests where there are more of them than senders; everything else goes alone."""
+        """Group creates into requests, full ones unless senders would be idle; everything else goes alone."""
         jobs: list[Job] = []
         creates: list[Entry] = []
         for entry in claimed:
@@ -150,10 +155,10 @@ class Run:
                 creates.append(entry)
             else:
                 jobs.append((entry,))
-        size = min(self._batch_size(), -(-len(creates) // self._settings.concurrency))
-        if self._settings.batch_size is not None:
-            size = self._batch_size()
-        size = max(1, size)
+        size = self._batch_size()
+        if self._settings.batch_size is None:
+            idle = max(1, self._settings.concurrency - self._requests - len(jobs))
+            size = max(1, min(size, -(-len(creates) // idle)))
         jobs += [tuple(creates[i : i + size]) for i in range(0, len(creates), size)]
         return jobs
 
@@ -161,13 +166,18 @@ class Run:
         """The answers that are there, waiting a moment for the first, and for more while all senders are busy."""
         answers: list[Answer] = []
         try:
-            answers += self._senders.answers.get(timeout=_LOOK_S)
+            self._take(self._senders.answers.get(timeout=_LOOK_S), answers)
             if self._senders.waiting > self._senders.count // 2:
                 time.sleep(_GATHER_S)
             while True:
-                answers += self._senders.answers.get_nowait()
+                self._take(self._senders.answers.get_nowait(), answers)
         except Empty:
             return answers
+
+    def _take(self, of_request: list[Answer], answers: list[Answer]) -> None:
+        if of_request:  # an empty one only wakes us
+            self._requests -= 1
+            answers += of_request
 
     def _finish(self) -> None:
         """After a stop: what no sender has begun goes back, what is under way is waited for, all of it recorded."""

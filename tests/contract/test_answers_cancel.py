@@ -56,22 +56,32 @@ def test_canceling_again_changes_nothing_and_is_no_failure(world: World) -> None
     assert len(world.sent(CANCEL)) == before
 
 
-@pytest.mark.parametrize("kind", ["empty", "not_json", "no_order_id", "cut_body", "cut_headers"])
-def test_a_200_that_cannot_be_understood_is_unknown_until_the_order_was_read(world: World, kind: str) -> None:
-    name = placed(world)
-    world.faults(on_cancel(kind))
-    canceled(world.cancel(name))
-    assert asked(world, name) == ["recorded", "claimed", "attempt_unknown", "effect_seen"]
+def cancel_each(world: World, rules: list[dict[str, Any]]) -> Run:
+    """Cancel one order for each rule, each cancel meeting its rule."""
+    placed_now = world.submit([row() for _ in rules])
+    assert placed_now.exit_code == 0
+    for rule, order in zip(rules, placed_now.orders, strict=True):
+        rule["match"]["path"] = f"{order.order_id}$"
+    world.faults(*rules)
+    run = world.cancel(*(order.client_order_id for order in placed_now.orders))
+    assert (run.exit_code, run.statuses) == (0, ["canceled"] * len(rules)), run.report
+    assert run.book() == run.statuses
+    return run
+
+
+def test_a_200_that_cannot_be_understood_is_unknown_until_the_order_was_read(world: World) -> None:
+    kinds = ("empty", "not_json", "no_order_id", "cut_body", "cut_headers")
+    run = cancel_each(world, [on_cancel(kind) for kind in kinds])
+    expected = ["recorded", "claimed", "attempt_unknown", "effect_seen"]
+    assert [run.events(n, "cancel") for n in range(len(kinds))] == [expected] * len(kinds)
 
 
 @pytest.mark.parametrize("commit", [False, True])
-@pytest.mark.parametrize("kind", ["drop", "error", "html"])
-def test_a_lost_answer_is_settled_by_what_the_order_shows(world: World, kind: str, commit: bool) -> None:
-    name = placed(world)
-    world.faults(on_cancel(kind, commit=commit))
-    canceled(world.cancel(name))
-    after = ["effect_seen"] if commit else TRIED_AGAIN
-    assert asked(world, name) == ["recorded", "claimed", "attempt_unknown", *after]
+def test_a_lost_answer_is_settled_by_what_the_order_shows(world: World, commit: bool) -> None:
+    kinds = ("drop", "error", "html")
+    run = cancel_each(world, [on_cancel(kind, commit=commit) for kind in kinds])
+    expected = ["recorded", "claimed", "attempt_unknown", *(["effect_seen"] if commit else TRIED_AGAIN)]
+    assert [run.events(n, "cancel") for n in range(len(kinds))] == [expected] * len(kinds)
 
 
 def test_404_while_the_order_rests_is_tried_again(world: World) -> None:

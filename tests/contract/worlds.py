@@ -33,7 +33,7 @@ def flags(**changes: Any) -> list[str]:
 def fault(kind: str, operation: str | None = CREATE, **more: Any) -> dict[str, Any]:
     """One rule of the exchange's script: fields of a match under their names, all others belong to the fault."""
     match: dict[str, Any] = {
-        name: more.pop(name) for name in ("times", "nth", "client_order_id", "ticker", "method") if name in more
+        name: more.pop(name) for name in ("times", "nth", "client_order_id", "ticker", "method", "path") if name in more
     }
     if operation is not None:
         match["operation"] = operation
@@ -110,6 +110,15 @@ class World:
         """What the ledger recorded about one command of an order (None: about the order alone), in order."""
         with self.opened() as oms:
             return [entry.event for entry in oms.why(name).timeline if entry.command == command]
+
+    def submit_each(self, rules: Mapping[str, dict[str, Any]], **settings: Any) -> "Run":
+        """One order for each name, in this order, each meeting the rule of its name."""
+        prefix = f"e{next(_serial)}"
+        rows = [row(client_order_id=f"{prefix}-{number}") for number in range(len(rules))]
+        for given, rule in zip(rows, rules.values(), strict=True):
+            rule["match"]["client_order_id"] = f"^{given['client_order_id']}$"
+        self.faults(*rules.values())
+        return self.submit(rows, **settings)
 
     # -- the exchange
 

@@ -27,6 +27,7 @@ __all__ = [
     "MAX_ROWS",
     "assign",
     "batch_digest",
+    "batch_head",
     "check_name",
     "derive",
     "is_ours",
@@ -170,6 +171,12 @@ def parse_id(client_order_id: str) -> tuple[int, int] | None:
     digest = (high & 0xFFFF_FFFF) << 24 | int(match[3], 16) << 12 | low >> 50 & 0xFFF
     row = low >> 24 & MAX_ROWS
     return (digest, row) if row else None
+
+
+def batch_head(client_order_id: str) -> str | None:
+    """The first 14 hex digits of the batch key that an id was derived from; None for any other text."""
+    parsed = parse_id(client_order_id)
+    return None if parsed is None else f"{parsed[0]:014x}"
 
 
 def is_ours(client_order_id: str) -> bool:

@@ -186,7 +186,7 @@ class Desk:
         found: list[int] = []
         last: int | None = connection.execute(_NEXT_BATCH, {"last": 0}).scalar()
         while last is not None:
-            if self._scope.has(last) and connection.execute(_IS_RECORDED, {"key": last}).scalar():
+            if self._scope.has(last) and connection.execute(_MAY_BE_CLAIMED, {"key": last}).scalar():
                 found.append(last)
             last = connection.execute(_NEXT_BATCH, {"last": last}).scalar()
         return found
@@ -236,7 +236,9 @@ _STATE_OF_TURN = (
     "SELECT (SELECT epoch FROM ledger), EXISTS (SELECT 1 FROM controls WHERE name = 'halt'), EXISTS (SELECT 1 FROM"  # noqa: S608
     f" commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind = 'cancel')"
 )
-_IS_RECORDED = text("SELECT count(*) FROM batches WHERE key = :key AND state = 'recorded'")
+_MAY_BE_CLAIMED = text(
+    f"SELECT count(*) FROM batches WHERE key = :key AND state = 'recorded' AND NOT {schema.IS_STRANGE_SQL}"  # noqa: S608
+)
 _NEXT_BATCH = text(
     f"SELECT min(batch_key) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued'"  # noqa: S608
     " AND kind = 'create' AND batch_key > :last"

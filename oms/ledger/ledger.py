@@ -182,13 +182,14 @@ class Ledger:
             known = _identity(connection)
             seq = connection.execute(_NEWEST_SEQ).scalar_one()
             on_wire = connection.execute(_ON_WIRE).scalar_one()
+            strange = connection.execute(_STRANGE).scalar_one()
         same = (mark.ledger_id, mark.epoch, mark.pid, mark.inode) == (
             known.ledger_id,
             epoch,
             os.getpid(),
             self._inode_number(),
         )
-        if not same or known.epoch != epoch or seq < mark.seq or on_wire:
+        if not same or known.epoch != epoch or seq < mark.seq or on_wire or strange:
             return False
         self.epoch = epoch
         return True
@@ -274,6 +275,8 @@ def _forget_account(connection: Connection, *, is_set_back: bool) -> None:
 
 
 _EPOCH = select(schema.ledger.c.epoch)
+# Its orders may be at the exchange already: the account has to be read first.
+_STRANGE = text(f"SELECT count(*) FROM ({schema.STRANGE_QUEUED_SQL})")  # noqa: S608
 _ON_WIRE = text(f"SELECT count(*) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'")  # noqa: S608
 _NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
 

@@ -229,6 +229,18 @@ def watermark(ledger: Ledger, name: str = ACCOUNT_READ) -> int | None:
     return int(value) if value is not None else None
 
 
+def strange_queued(ledger: Ledger) -> dict[str, int]:
+    """Batches with queued orders that the exchange has shown before they were known here: see schema.STRANGE.
+
+    The watermark's name and its value: when the first of their orders was created there (ms).
+    """
+    with ledger.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(_STRANGE_QUEUED)}
+
+
+_STRANGE_QUEUED = text(schema.STRANGE_QUEUED_SQL)
+
+
 def set_watermark(connection: Connection, name: str, value_ms: int, now_us: int) -> None:
     """Move a watermark, in the caller's transaction."""
     connection.execute(schema.watermarks.delete().where(schema.watermarks.c.name == name))

@@ -47,6 +47,10 @@ ACCOUNT_READ = "account_read"
 # The watermark that this ledger may be older than what was sent from it: set where it was restored, copied or put in
 # the place of another, until the account was read past everything that can still have been on its way.
 SET_BACK = "set_back"
+# Watermarks with this before a batch_head: when the first order was created of a batch that the exchange has shown and
+# this ledger did not know. Recorded later (the file of a lost ledger again), nothing of it is claimed before the
+# account was read once more from there.
+STRANGE = "strange "
 
 # STRICT refuses BIGINT, and a plain INTEGER is 32 bits on PostgreSQL.
 Big = BigInteger().with_variant(INTEGER(), "sqlite")
@@ -80,6 +84,15 @@ def _check(rule: str, name: str) -> CheckConstraint:
 
 
 UNFINISHED_SQL = f"state IN {sql_list(UNFINISHED)}"
+ANY_STRANGE_SQL = f"EXISTS (SELECT 1 FROM watermarks WHERE name > '{STRANGE}' AND name < '{STRANGE}g')"  # noqa: S608
+# The batch_head of ids derived from a batch key: its first 56 bits, in hex.
+IS_STRANGE_SQL = f"EXISTS (SELECT 1 FROM watermarks WHERE name = '{STRANGE}' || substr(batches.batch_key, 1, 14))"  # noqa: S608
+STRANGE_QUEUED_SQL = (
+    "SELECT watermarks.name, watermarks.value_ms FROM (SELECT DISTINCT batch_key FROM commands"  # noqa: S608
+    f" WHERE {UNFINISHED_SQL} AND state = 'queued' AND kind = 'create') AS queued"
+    " JOIN batches ON batches.key = queued.batch_key"
+    f" JOIN watermarks ON watermarks.name = '{STRANGE}' || substr(batches.batch_key, 1, 14) WHERE {ANY_STRANGE_SQL}"
+)
 
 ledger = Table(
     "ledger",

@@ -68,6 +68,8 @@ class Reconciler:
         self.venue = venue
         self.settings = settings
         self.findings = Findings()
+        self._strange: dict[str, int] = {}  # of the last reading of the account: see AccountRead
+        self._known_again: dict[str, int] = {}
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -78,8 +80,12 @@ class Reconciler:
         again, a concluded one that turned up is `late`. Raises ReadFailed. The reading counts as done only once
         `note_account_read` is called: until then, whatever ends this run, the next one has to read it all again.
         """
+        self._strange = {}
+        self._known_again = queries.strange_queued(self.ledger)
         since = queries.watermark(self.ledger)
-        scan = self._scan(None if since is None else since - self.settings.horizon_ms)
+        if since is not None:
+            since = min([since, *self._known_again.values()]) - self.settings.horizon_ms
+        scan = self._scan(since)
         witnesses = self._witnesses(scan)
         missing = compare.missing_witnesses(witnesses, scan.view())
         if missing and scan.order_ids.isdisjoint(witnesses):
@@ -100,7 +106,8 @@ class Reconciler:
 
     def note_account_read(self, scan: Scan) -> None:
         """The account was read up to this scan, and nothing that it may not have shown has to be waited for."""
-        account.note_account_read(self.ledger, scan.as_of_ms, self.settings.now_us())
+        read = account.AccountRead(scan.as_of_ms, self._strange, self._known_again)
+        account.note_account_read(self.ledger, read, self.settings.now_us())
 
     def read_since(self, since_ms: int) -> Scan:
         """Read the account's orders created since that exchange time once more. Raises ReadFailed."""
@@ -156,7 +163,7 @@ class Reconciler:
             if surprising_from_ms is not None and (order.created_ts_ms or 0) >= surprising_from_ms:
                 self._note_surprise(entry, order)
             if entry is None:
-                self.findings.external += 1
+                self._note_stranger(order)
                 continue
             self.findings.report(compare.order_breaks(entry, order))
             event = compare.recognize(entry, order, as_of_ms, source)
@@ -175,6 +182,14 @@ class Reconciler:
                 self.findings.report([compare.late_break(after)])
         elif isinstance(event, e.Observed):
             self.findings.updated += 1
+
+    def _note_stranger(self, order: Snapshot) -> None:
+        """Count an order that is not in this ledger; remember its batch, which may be recorded here some day."""
+        self.findings.external += 1
+        head = ids.batch_head(order.client_order_id)
+        if head is not None:
+            created_ms = order.created_ts_ms or 0
+            self._strange[head] = min(created_ms, self._strange.get(head, created_ms))
 
     def _note_surprise(self, entry: Entry | None, order: Snapshot) -> None:
         """Note an order that oms has sent, but not from this ledger as it is: unknown here, or never claimed here."""

@@ -316,7 +316,7 @@ def test_an_exchange_that_is_down_leaves_everything_queued(own_world: World) -> 
     settled(own_world.drain())
 
 
-@pytest.mark.parametrize("kind", ["empty_list", "repeat_cursor", "not_json", "error"])
+@pytest.mark.parametrize("kind", ["empty_list", "not_json"])
 def test_a_listing_that_cannot_be_trusted_concludes_nothing(
     world: World, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,7 +210,7 @@ def test_nothing_secret_is_shown_by_any_command_however_talkative(shell: Shell) 
     assert shell.process("submit", "o.jsonl", "-vv", "-o", "json", env={"OMS_DEBUG": "1"}).code == 0
     name = shell.oms("orders", "-o", "json").orders[0]["client_order_id"]
     for words in (["why", name, "--json"], ["orders", "-o", "csv"], ["config", "show"], ["doctor"], ["status"]):
-        assert shell.process(*words, "-vv", env={"OMS_DEBUG": "1"}).code == 0, words
+        assert shell.oms(*words, "-vv", env={"OMS_DEBUG": "1"}).code == 0, words
     backup = shell.home / "copy.sqlite3"
     assert shell.oms("db", "backup", backup).code == 0
     assert backup.exists()

@@ -206,9 +206,7 @@ def _match(items: list[BatchItem], asked: list[_Asked]) -> list[BatchItem | None
     """
     ids = [item.client_order_id for item in items]
     is_whole = len(items) == len(asked) and all(item.client_order_id or not item.order_id for item in items)
-    if is_whole and all(
-        not named or named == each.client_order_id for named, each in zip(ids, asked, strict=True)
-    ):
+    if is_whole and all(not named or named == each.client_order_id for named, each in zip(ids, asked, strict=True)):
         return list(items)
     return [items[ids.index(each.client_order_id)] if ids.count(each.client_order_id) == 1 else None for each in asked]
 

@@ -214,6 +214,17 @@ def test_at_once_claims_an_order_in_doubt_again_each_time_after_a_longer_pause(l
     assert ids(line.turn([], 9, now(3.2))) == ["x-1"]
 
 
+def test_at_once_sends_no_order_again_whose_cancel_was_asked_for_since_it_was_read_ahead(ledger: Ledger) -> None:
+    recorded(ledger, 2)
+    for entry in entries(ledger, 2):
+        in_doubt(ledger, entry)
+    line = desk(ledger, at_once=True)
+    assert ids(line.turn([], 1, now(2))) == ["x-1"]
+    record_cancels(ledger, [entries(ledger, 2)[1].order_key], NOW_US)
+    assert ids(line.turn([], 9, now(2))) == []
+    assert state_of(ledger, "x", 2) is CommandState.IN_DOUBT
+
+
 def test_an_order_in_doubt_is_never_claimed_by_default(ledger: Ledger) -> None:
     recorded(ledger, 1)
     in_doubt(ledger, entries(ledger, 1)[0])

@@ -35,12 +35,12 @@ class Senders:
 
     def hand(self, jobs: Sequence[Job]) -> None:
         """Give claimed commands to the senders; they are sent in this order as senders become free."""
-        if not self._is_started:
+        for job in jobs:
+            self._jobs.put(job)
+        if not self._is_started:  # after the jobs: the first thread sends while the others start
             self._is_started = True
             for thread in self._threads:
                 thread.start()
-        for job in jobs:
-            self._jobs.put(job)
 
     @property
     def waiting(self) -> int:

@@ -108,6 +108,9 @@ def _orders() -> None:
     op.create_index(
         "ix_orders_created_ts_ms", "orders", ["created_ts_ms"], sqlite_where=sa.text("created_ts_ms IS NOT NULL")
     )
+    op.create_index(
+        "ix_orders_untraded", "orders", ["created_ts_ms"], sqlite_where=sa.text("traded_count_e2 < fill_count_e2")
+    )
     op.create_index("ix_orders_resting", "orders", ["key"], sqlite_where=sa.text("status = 'resting'"))
     op.create_index(
         "ux_orders_order_id", "orders", ["order_id"], unique=True, sqlite_where=sa.text("order_id IS NOT NULL")

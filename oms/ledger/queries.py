@@ -220,6 +220,22 @@ _BY_START = _CREATES.where(
 ).limit(5)
 
 
+def untraded(ledger: Ledger, most: int) -> list[tuple[str, int]]:
+    """(order_id, creation in ms) of filled orders some of whose trades were never shown, oldest first, at most so many.
+
+    Creation is 0 where it is not known.
+    """
+    with ledger.read() as connection:
+        rows = connection.execute(_UNTRADED, {"most": most})
+        return [(row[0], row[1] or 0) for row in rows]
+
+
+_UNTRADED = text(
+    "SELECT order_id, created_ts_ms FROM orders WHERE traded_count_e2 < fill_count_e2 AND order_id IS NOT NULL"
+    " ORDER BY created_ts_ms LIMIT :most"
+)
+
+
 def watermark(ledger: Ledger, name: str = ACCOUNT_READ) -> int | None:
     """Exchange time (ms) up to which something was read, or None if never."""
     with ledger.read() as connection:

@@ -214,6 +214,8 @@ orders = Table(
     Index("ux_orders_order_id", "order_id", unique=True, sqlite_where=text("order_id IS NOT NULL")),
     Index("ix_orders_resting", "key", sqlite_where=text("status = 'resting'")),
     Index("ix_orders_created_ts_ms", "created_ts_ms", sqlite_where=text("created_ts_ms IS NOT NULL")),
+    # Filled, and not all of its trades were shown yet.
+    Index("ix_orders_untraded", "created_ts_ms", sqlite_where=text("traded_count_e2 < fill_count_e2")),
     sqlite_strict=True,
 )
 

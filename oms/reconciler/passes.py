@@ -317,7 +317,23 @@ class Reconciler:
         self._record_fills(self.venue.account.fills(min_ts=min_ts))
         if min_ts is None or cutoff.trades_created_ms > min_ts * 1000:
             self._record_fills(self.venue.account.historical_fills(min_ts=min_ts))
+        self._read_missing_fills(cutoff.trades_created_ms)
         account.note_watermark(self.ledger, FILLS_READ, as_of_ms, self.settings.now_us())
+
+    def _read_missing_fills(self, cutoff_ms: int) -> None:
+        """Trades that a reading since the last one cannot show: of orders found late, or left out of a listing then."""
+        missing = queries.untraded(self.ledger, _SINGLE_READS + 1)
+        if len(missing) > _SINGLE_READS:
+            first_ms = missing[0][1]
+            min_ts = max(0, (first_ms - self.settings.horizon_ms) // 1000)
+            self._record_fills(self.venue.account.fills(min_ts=min_ts))
+            if first_ms < cutoff_ms:
+                self._record_fills(self.venue.account.historical_fills(min_ts=min_ts))
+            return
+        for order_id, created_ms in missing:
+            self._record_fills(self.venue.account.fills(order_id=order_id))
+            if created_ms < cutoff_ms:
+                self._record_fills(self.venue.account.historical_fills(order_id=order_id))
 
     def _record_fills(self, listing: Iterable[Fill]) -> None:
         chunk: list[Fill] = []

@@ -115,6 +115,7 @@ HOT: dict[str, Callable[[Ledger], object]] = {
     "cancels asked for": lambda ledger: queries.cancels_asked(ledger, [1, 2]),
     "whether commands are finished": lambda ledger: queries.are_unfinished(ledger, [1, 2]),
     "an order by its name": lambda ledger: queries.entry_named(ledger, "old-77"),
+    "filled orders whose trades are missing": lambda ledger: queries.untraded(ledger, 21),
     "known trades": lambda ledger: queries.known_trades(ledger, ["a", "b"]),
     "the newest order": queries.newest_order_id,
     "what of a batch is unfinished": lambda ledger: listing.unfinished_of(ledger, (2,)),
@@ -130,7 +131,7 @@ HOT: dict[str, Callable[[Ledger], object]] = {
     "one order's history": lambda ledger: listing.event_rows(ledger, 5),
 }
 # An index that is walked from one end, or whose entries are all wanted.
-WALKED = ("ix_commands_unfinished", "ix_orders_resting", "ix_orders_created_ts_ms")
+WALKED = ("ix_commands_unfinished", "ix_orders_resting", "ix_orders_created_ts_ms", "ix_orders_untraded")
 
 
 @pytest.mark.parametrize("what", HOT)

@@ -100,3 +100,13 @@ def test_a_lost_batch_that_is_recorded_beside_a_run_is_not_sent_by_it(world: Wor
     assert drained.code == 0, drained
     assert inspection.posts(world.exchange) == arrived + 6
     assert wrong(world) == []
+
+
+def test_trades_that_a_listing_left_out_are_read_by_the_next_reconcile(world: World) -> None:
+    """The reading that was empty counts as done; what the orders themselves say is filled shows what is missing."""
+    assert submit_lost(world).code == 0
+    world.sandbox.control(faults=[{"match": {"path": "/fills", "times": None}, "fault": {"kind": "empty_list"}}])
+    assert world.live("reconcile").code == 0
+    assert [problem for problem in judge(world.ledger, world.exchange) if problem.startswith("trade")]
+    world.sandbox.control(faults=[])
+    assert wrong(world) == []

@@ -152,7 +152,9 @@ class Shell:
         self.canary = canary
         self._forge = forge
         self._begun = 0
-        self.sandbox = ForgedSandbox(ServeOptions(dir=directory / "exchange", tier="unlimited", skew_s=1), forge, key)
+        self.sandbox = ForgedSandbox(
+            ServeOptions(dir=directory / "exchange", tier="unlimited", skew_s=1, idle_exit_s=300), forge, key
+        )
         url = urlsplit(self.sandbox.base_url)
         assert url.hostname is not None
         assert url.port is not None

@@ -7,7 +7,7 @@ read again here, inside the transaction, and a command that has moved since it w
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -272,7 +272,3 @@ def set_halt(connection: Connection, reason: str, now_us: int) -> None:
     """Stop claiming in every process from the next turn on; survives restarts."""
     connection.execute(schema.controls.delete().where(schema.controls.c.name == "halt"))
     connection.execute(insert(schema.controls).values(name="halt", reason=reason, at_us=now_us))
-
-
-def facts_of(pairs: Iterable[tuple[Entry, e.Event]]) -> list[Fact]:
-    return [Fact(entry, event) for entry, event in pairs]

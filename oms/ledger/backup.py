@@ -35,7 +35,7 @@ def backup(path: Path, to: Path) -> None:
         with reading(path) as source:
             copy_into(source, draft, path)
         os.replace(draft, to)
-        sync_folder(to.parent)
+        engines.sync_folder(to.parent)
 
 
 @contextmanager
@@ -51,15 +51,6 @@ def sole_use(path: Path) -> Iterator[None]:
         yield
     finally:
         locks.close()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def stamp(now_us: int) -> str:

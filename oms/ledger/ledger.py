@@ -353,7 +353,7 @@ def _make(path: Path, environment: str, now_us: int) -> None:
                 return  # another process was faster
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             _write_schema(path, environment, now_us)
-            _sync_folder(path.parent)
+            engines.sync_folder(path.parent)
     except OSError as exc:
         raise LedgerFailed(f"the ledger {path} cannot be created: {exc.strerror}", hint="check its folder") from exc
     finally:
@@ -374,14 +374,6 @@ def _write_schema(path: Path, environment: str, now_us: int) -> None:
             )
     finally:
         writer.dispose()
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _check_owner(path: Path) -> None:

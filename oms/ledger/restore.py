@@ -20,8 +20,8 @@ from oms.ledger.backup import (
     removed_on_failure,
     sole_use,
     stamp,
-    sync_folder,
 )
+from oms.ledger.engine import sync_folder
 from oms.ledger.upgrade import check_known
 
 

@@ -1,5 +1,4 @@
-"""What puts oms to the proof from outside: an island that imports nothing else of oms.
+"""The laboratory puts oms to the proof from outside: it may import every room, and only the command line enters it.
 
-`verdict` judges a ledger against the exchange's own file, in its own few lines of SQL, so that a mistake of oms cannot
-excuse itself.
+`judge` imports nothing of oms at all, so that a mistake of oms cannot excuse itself.
 """

@@ -34,6 +34,8 @@ ROOT = Path(__file__).resolve().parent
 STAMP = ".oms-installed"
 UNFINISHED = "unfinished\n"
 FIRST_PIP_WITH_PYTHON_OPTION = (22, 3)
+# Tests wait for disk, exchange and horizon more than they compute: four keep two cores busy.
+AT_A_TIME = ["-n", "4", "--dist", "worksteal"]
 
 NO_PIP = (
     "this Python has neither pip (22.3 or newer) nor ensurepip, so nothing can be installed with it\n"
@@ -262,8 +264,14 @@ def prepare(venv: Path, request: Request, environ: Mapping[str, str]) -> None:
 
 def program(venv: Path, request: Request) -> list[str]:
     """The command that takes the place of this process once the environment is complete."""
-    module = ["pytest"] if request.verb == "test" else ["oms", "demo"]
+    module = ["pytest", *at_a_time(request.rest)] if request.verb == "test" else ["oms", "demo"]
     return [str(venv_python(venv)), "-m", *module, *request.rest]
+
+
+def at_a_time(rest: Sequence[str]) -> list[str]:
+    """Several tests at once, unless the caller says how many or wants to see into one."""
+    own = ("-n", "--numprocesses", "--pdb", "-s", "--collect-only", "--co")
+    return [] if any(word.startswith(own) for word in rest) else AT_A_TIME
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

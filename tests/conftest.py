@@ -77,3 +77,13 @@ def _own_environment(_homes: Path, _session_environment: None) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         _settle(patch, _homes / str(next(_serial)))
         yield
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests have counted (record_property("counted", ...)), and that the laboratory's long runs were left out."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    told = {text for report in reports for name, text in getattr(report, "user_properties", ()) if name == "counted"}
+    for text in sorted(told):
+        terminalreporter.write_line(text)
+    if terminalreporter.config.option.markexpr == "not lab":
+        terminalreporter.write_line("left out: the laboratory's long runs (python3 quickstart.py test -m lab)")

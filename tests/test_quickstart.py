@@ -176,12 +176,9 @@ def test_demo_and_pytest_get_the_arguments(quickstart: ModuleType) -> None:
     assert quickstart.program(Path("/v"), quickstart.Request("demo", ("--json",))) == [
         "/v/bin/python", "-m", "oms", "demo", "--json",
     ]  # fmt: skip
-    assert quickstart.program(Path("/v"), quickstart.Request("test", ("-x",))) == [
-        "/v/bin/python",
-        "-m",
-        "pytest",
-        "-x",
-    ]
+    test = ["/v/bin/python", "-m", "pytest"]
+    assert quickstart.program(Path("/v"), quickstart.Request("test", ("-n0", "-x"))) == [*test, "-n0", "-x"]
+    assert quickstart.program(Path("/v"), quickstart.Request("test", ("-x",))) == [*test, *quickstart.AT_A_TIME, "-x"]
 
 
 @pytest.mark.slow

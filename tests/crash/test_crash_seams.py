@@ -3,7 +3,6 @@
 Each scenario is run with a kill at its first seam, at its second, and so on until a run survives. In a seeded share of
 the runs the recovery is killed as well. Then the same command is run to its end, and once more: that must send nothing.
 Reproduce one seam with OMS_TEST_SEAM=57 and -k NAME_OF_THE_SCENARIO; the seams are told in tests/crash/seams.py.
-With OMS_TEST_SEAMS=all no seam is left out in the scenarios that otherwise take every second one.
 """
 
 import itertools
@@ -25,7 +24,6 @@ from tests.crash.lives import Life, Nursery, World, copy_world, give_key, new_wo
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ONLY = int(os.environ.get("OMS_TEST_SEAM", "0"))
-EVERY = bool(os.environ.get("OMS_TEST_SEAMS"))
 # The exchange that forgives least: an id is free again once its order has ended, and reads lag.
 EXCHANGE: dict[str, Any] = {"tier": "unlimited", "dedupe": "open_only", "read_lag_ms": 60}
 AT_A_TIME = 3  # lives wait for disk, exchange and horizon half of their time
@@ -61,7 +59,6 @@ class Scenario:
     prepare: Callable[[World], None] = lambda world: None
     finish: Callable[[World], object] = lambda world: None
     settings: dict[str, str] = field(default_factory=dict)
-    step: int = 1  # every seam, or every so manieth unless all are asked for
 
 
 def submit(world: World, nth: int = 0) -> Life:
@@ -112,12 +109,12 @@ CANCELED = ["canceled"] * 5 + ["executed"]
 BATCHED = {**ALL, "submit__batch_size": "4"}
 
 SCENARIOS = [
-    Scenario("submit_one_by_one", 65, submit, PLACED, 0, settings=ONE_BY_ONE),
-    Scenario("submit_batched", 45, submit, PLACED, 0, settings=BATCHED),
-    Scenario("cancel", 40, cancel, CANCELED, 0, prepare=place_resting, settings=ONE_BY_ONE, step=2),
+    Scenario("submit_one_by_one", 76, submit, PLACED, 0, settings=ONE_BY_ONE),
+    Scenario("submit_batched", 47, submit, PLACED, 0, settings=BATCHED),
+    Scenario("cancel", 56, cancel, CANCELED, 0, prepare=place_resting, settings=ONE_BY_ONE),
     # Once every order of the batch is placed, there is nothing to retry: a mistake of whoever asks (2).
-    Scenario("retry", 30, retry, RETRIED, 2, prepare=have_all_refused, settings=ONE_BY_ONE, step=3),
-    Scenario("reconcile", 30, reconcile, PLACED, 0, prepare=leave_doubts, finish=submit, settings=ONE_BY_ONE, step=2),
+    Scenario("retry", 47, retry, RETRIED, 2, prepare=have_all_refused, settings=ONE_BY_ONE),
+    Scenario("reconcile", 43, reconcile, PLACED, 0, prepare=leave_doubts, finish=submit, settings=ONE_BY_ONE),
 ]
 
 
@@ -164,7 +161,7 @@ def template_of(scenario: Scenario, nursery: Nursery, key: Path, directory: Path
 def through_all(scenario: Scenario, nursery: Nursery, key: Path, directory: Path) -> int:
     """Every seam until a life survives, some at a time; how many seams there were."""
     template = template_of(scenario, nursery, key, directory)
-    numbers = iter([ONLY]) if ONLY else itertools.count(1, 1 if EVERY else scenario.step)
+    numbers = iter([ONLY]) if ONLY else itertools.count(1)
     survivors: list[int] = []
     failed = threading.Event()
 
@@ -191,8 +188,12 @@ def through_all(scenario: Scenario, nursery: Nursery, key: Path, directory: Path
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_killed_at_any_seam_a_run_is_finished_by_the_next_exactly_once(
-    scenario: Scenario, nursery: Nursery, exchange_key: Path, tmp_path: Path
+    scenario: Scenario,
+    nursery: Nursery,
+    exchange_key: Path,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     seams = through_all(scenario, nursery, exchange_key, tmp_path)
-    print(f"{scenario.name}: killed at {seams} seams, one by one, {1 if EVERY else scenario.step} apart")
+    record_property("counted", f"{scenario.name}: killed at each of {seams} seams, at least {scenario.floor}")
     assert ONLY or seams >= scenario.floor

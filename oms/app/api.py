@@ -41,6 +41,7 @@ from oms.venue.clock import system_now_us
 
 if TYPE_CHECKING:
     from oms.app.runs import Runs
+    from oms.submitter.ports import Ports
 
 Report = Callable[[Progress], None]
 
@@ -65,12 +66,16 @@ class Oms:
     first that records.
     """
 
-    def __init__(self, config: Config, interrupt: Interrupt) -> None:
+    def __init__(
+        self, config: Config, interrupt: Interrupt, *, memory: Memory | None = None, ports: "Ports | None" = None
+    ) -> None:
         self.config = config
         self._interrupt = interrupt
         self._ledger: Ledger | None = None
         self._has_sent = False
-        self._memory = Memory()
+        self._memory = memory or Memory()
+        self._ports = ports
+        self._now_us = system_now_us if ports is None else ports.now_us
 
     @classmethod
     def open(
@@ -104,7 +109,7 @@ class Oms:
         nothing. `send=False` only records. All rows are durable before the first is sent; a bad row and nothing is
         recorded (InputError with every problem). The report tells what became of each; see `run_orders`.
         """
-        offer = intake.offer_objects(orders, batch, "api", system_now_us())
+        offer = intake.offer_objects(orders, batch, "api", self._now_us())
         return self._submit(offer, ttl_s, send=send, wait=wait, confirm=None, progress=progress or _silent)
 
     def submit_file(
@@ -135,7 +140,7 @@ class Oms:
         Asking twice places nothing twice: while the last retry is unfinished it is only driven on.
         """
         ledger = self._open(create=False)
-        began_us = system_now_us()
+        began_us = self._now_us()
         wanted = next_retry(ledger, batch, self._ttl_us(ttl_s))
         if wanted.new is None:
             recorded = RecordedBatch(wanted.current, began_us, True)
@@ -155,7 +160,7 @@ class Oms:
             ledger = self._open(create=False, writable=True)
         except LedgerMissing:
             return reports.nothing(self.config.environment)
-        began_us = system_now_us()
+        began_us = self._now_us()
         notes = self._resume_notes(ledger, confirm)
         ended = self._runs(ledger).send(
             "submit",
@@ -169,7 +174,7 @@ class Oms:
 
     def preview(self, orders: Iterable[object], *, batch: str | None = None) -> list[dict[str, Any]]:
         """The normalized rows with the ids they would have; no key, no network, no ledger. Raises InputError."""
-        offer = intake.offer_objects(orders, batch, "api", system_now_us())
+        offer = intake.offer_objects(orders, batch, "api", self._now_us())
         offer.survey.check()
         return list(intake.previews(offer))
 
@@ -190,7 +195,7 @@ class Oms:
         Raises UnknownOrder before anything is recorded.
         """
         ledger = self._open(create=False, writable=True)
-        began_us = system_now_us()
+        began_us = self._now_us()
         keys = list(dict.fromkeys(queries.entry_named(ledger, name).order_key for name in names))
         ended_before = listing.counts_by_status(ledger, keys)
         commands = record_cancels(ledger, keys, began_us)
@@ -216,7 +221,7 @@ class Oms:
         Raises InputError when one of those named was sent (then nothing is withdrawn), LedgerBusy while a run sends.
         """
         ledger = self._open(create=False, writable=True)
-        began_us = system_now_us()
+        began_us = self._now_us()
         entries = [queries.entry_named(ledger, name) for name in dict.fromkeys(names)]
         if batch is not None:
             row = listing.batch_named(ledger, batch)
@@ -338,7 +343,7 @@ class Oms:
         from oms.ledger.restore import restore
 
         self.close()
-        restore(source, real_path(self.config.ledger_url), self.config.environment, now_us=system_now_us())
+        restore(source, real_path(self.config.ledger_url), self.config.environment, now_us=self._now_us())
 
     def check(self) -> Iterator[CheckRecord]:
         """Check the ledger against itself: SQLite's checks, hash chains, projections, fills."""
@@ -374,7 +379,7 @@ class Oms:
                 self.config.environment,
                 create=create,
                 upgrade=create or writable,
-                now_us=system_now_us(),
+                now_us=self._now_us(),
             )
         return self._ledger
 
@@ -388,7 +393,8 @@ class Oms:
         from oms.app.runs import Runs  # the HTTP client and the key's cryptography: not for reading a ledger
 
         self._has_sent = True
-        return Runs(self.config, ledger, self._interrupt, self._memory)
+        given = () if self._ports is None else (self._ports,)
+        return Runs(self.config, ledger, self._interrupt, self._memory, *given)
 
     def _ttl_us(self, ttl_s: int | None) -> int | None:
         return self.config.submit.ttl_us if ttl_s is None else ttl_s * 1_000_000
@@ -396,7 +402,7 @@ class Oms:
     def _offer_file(
         self, path: Path | None, stdin: BinaryIO | None, batch: str | None
     ) -> AbstractContextManager[intake.Offer]:
-        return intake.offer_file(path, stdin, batch, system_now_us())
+        return intake.offer_file(path, stdin, batch, self._now_us())
 
     def _submit(
         self,
@@ -414,7 +420,7 @@ class Oms:
         if known is None and confirm is not None and self.config.environment == "prod" and new.row_count > 1:
             self._ask(offer, confirm)
         ledger = self._open(create=True)
-        began_us = system_now_us()
+        began_us = self._now_us()
         if known is None:
             known = record(
                 ledger,
@@ -473,7 +479,7 @@ class Oms:
         oldest_us = listing.oldest_queued_us(ledger)
         if oldest_us is None:
             return []
-        age_us = system_now_us() - oldest_us
+        age_us = self._now_us() - oldest_us
         if age_us < _STALE_US:
             return []
         queued = listing.unfinished_of(ledger, None)[0]

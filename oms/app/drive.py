@@ -4,7 +4,6 @@ Bounded by design: resolving ends at the in-flight horizon after the last attemp
 exchange does; what then is in doubt stays in doubt, and says so (P4).
 """
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -38,7 +37,7 @@ class Drive:
             wait_s=submit.wait_s,
             timeout_s=session.config.venue.timeout_s,
         )
-        self._run = Run(self._desk, session.venue, settings, session.interrupt, self._sent)
+        self._run = Run(self._desk, session.venue, settings, session.interrupt, self._sent, session.ports)
 
     @property
     def stop(self) -> Stop | None:
@@ -82,15 +81,15 @@ def resolve_all(session: Session, progress: Report, send_more: Callable[[], bool
     pause_s = _FIRST_PAUSE_S
     deadline: float | None = None
     while (waiting := undecided(session)) and not session.interrupt.is_requested:
-        deadline = deadline or time.monotonic() + _longest_wait_s(session)
-        if time.monotonic() > deadline or (session.stop is not None and session.stop.code == "credentials"):
+        deadline = deadline or session.ports.monotonic() + _longest_wait_s(session)
+        if session.ports.monotonic() > deadline or (session.stop is not None and session.stop.code == "credentials"):
             return
         progress(Progress(phase="resolving", done=0, total=waiting, in_doubt=waiting))
         resolve_once(session, progress)
         if send_more():
             deadline = None  # new attempts have a horizon of their own
         elif undecided(session):
-            time.sleep(pause_s)
+            session.ports.sleep(pause_s)
             pause_s = min(_LAST_PAUSE_S, pause_s * 2, max(_FIRST_PAUSE_S, session.horizon_ms / 4000))
 
 

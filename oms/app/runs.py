@@ -23,19 +23,22 @@ from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandState, Reason
 from oms.reconciler.passes import Findings
 from oms.records import Progress, ReconcileReport, Stop, worst
+from oms.submitter.ports import SYSTEM, Ports
 from oms.units import format_dollars
-from oms.venue.clock import system_now_us
 from oms.venue.door import Venue
 
 
 class Runs:
     """Runs over one ledger with one configuration."""
 
-    def __init__(self, config: Config, ledger: Ledger, interrupt: Interrupt, memory: Memory) -> None:
+    def __init__(
+        self, config: Config, ledger: Ledger, interrupt: Interrupt, memory: Memory, ports: Ports = SYSTEM
+    ) -> None:
         self._config = config
         self._ledger = ledger
         self._interrupt = interrupt
         self._memory = memory
+        self._ports = ports
 
     def send(
         self,
@@ -81,12 +84,12 @@ class Runs:
         self, purpose: str, progress: Report, wait_s: float | None, is_done: Callable[[], bool], ended: Ended
     ) -> Iterator[Session | None]:
         where, venue = self._connected()
-        if not take_lock(self._ledger, wait_s, self._interrupt, is_done):
+        if not take_lock(self._ledger, wait_s, self._interrupt, is_done, self._ports):
             ended.is_done_elsewhere = True
             yield None
             return
         self._ledger.on_moved = ended.tally.note
-        session = Session(self._config, self._ledger, venue, key_print(where.key_id), self._interrupt)
+        session = Session(self._config, self._ledger, venue, key_print(where.key_id), self._interrupt, self._ports)
         earlier, self._memory.epoch = self._memory.epoch, None
         try:
             check_tail(self._ledger)
@@ -114,7 +117,7 @@ class Runs:
         """Withdraw queued creates that were never sent; how many. Raises LedgerBusy, InputError."""
         self._ledger.locks.take_writer(wait_s)
         try:
-            now_us = system_now_us()
+            now_us = self._ports.now_us()
             self._ledger.open_epoch(purpose="withdraw", key_print=None, now_us=now_us)
             open_run(self._ledger, now_us)
             with self._ledger.write() as connection:

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from oms.ledger.schema import SET_BACK
 from oms.reconciler.gather import Scan
 from oms.reconciler.passes import Reconciler, Settings
 from oms.records import Progress, Stop
+from oms.submitter.ports import SYSTEM, Ports
 from oms.venue.door import Venue
 from oms.venue.keys import load_key
 
@@ -91,11 +91,20 @@ def key_print(key_id: str) -> str:
 class Session:
     """An open run. Close it to let go of the lock."""
 
-    def __init__(self, config: Config, ledger: Ledger, venue: Venue, print_of_key: str, interrupt: Interrupt) -> None:
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        venue: Venue,
+        print_of_key: str,
+        interrupt: Interrupt,
+        ports: Ports = SYSTEM,
+    ) -> None:
         self.config = config
         self.ledger = ledger
         self.venue = venue
         self.interrupt = interrupt
+        self.ports = ports
         self.notes: list[str] = []
         self.stop: Stop | None = None
         self.scan: Scan | None = None  # the account's orders, read when the session was opened
@@ -193,17 +202,17 @@ class Session:
 
     def _persist(self, read: Callable[[], T], progress: Report) -> T | None:
         """Try a read again for as long as the run may wait for an exchange out of reach; None when interrupted."""
-        deadline = time.monotonic() + self.config.submit.wait_s
+        deadline = self.ports.monotonic() + self.config.submit.wait_s
         while True:
             try:
                 return read()
             except ReadFailed as exc:
                 if self.interrupt.is_requested:
                     return None
-                if time.monotonic() > deadline:
+                if self.ports.monotonic() > deadline:
                     raise
                 progress(Progress(phase="waiting", done=0, total=None, note=f"for the exchange: {exc.message}"))
-            time.sleep(_RETRY_S)
+            self.ports.sleep(_RETRY_S)
 
     def _has_lost(self, scan: Scan) -> bool:
         """Whether the exchange shows recent orders that oms has sent, but not from this ledger as it is."""
@@ -229,18 +238,18 @@ class Session:
 
         Raises ReadFailed where they do not get there.
         """
-        deadline = time.monotonic() + self.horizon_ms / 1000 + self.config.submit.wait_s
+        deadline = self.ports.monotonic() + self.horizon_ms / 1000 + self.config.submit.wait_s
         while not self.interrupt.is_requested:
             as_of_ms = self._persist(self.venue.exchange.user_data_timestamp_ms, progress)
             if as_of_ms is None or as_of_ms >= fence_ms:
                 return as_of_ms is not None
-            if time.monotonic() > deadline:
+            if self.ports.monotonic() > deadline:
                 raise ReadFailed(
                     f"the exchange's reads have stayed {(fence_ms - as_of_ms) / 1000:.0f} s behind what this run needs",
                     hint="run it again when the exchange has caught up",
                 )
             progress(Progress(phase="waiting", done=0, total=None, note=note))
-            time.sleep(min(_RETRY_S, max(_SHORTEST_S, (fence_ms - as_of_ms) / 1000)))
+            self.ports.sleep(min(_RETRY_S, max(_SHORTEST_S, (fence_ms - as_of_ms) / 1000)))
         return False
 
 
@@ -250,16 +259,18 @@ def _exchange_name(config: Config, venue: Venue) -> str:
     return f"kalshi {config.environment}" if venue.transport.host.name in known else venue.transport.host.name
 
 
-def take_lock(ledger: Ledger, wait_s: float | None, interrupt: Interrupt, is_done: Callable[[], bool]) -> bool:
+def take_lock(
+    ledger: Ledger, wait_s: float | None, interrupt: Interrupt, is_done: Callable[[], bool], ports: Ports = SYSTEM
+) -> bool:
     """Wait for the writer lock; False when `is_done` came true first (somebody else did the work).
 
     Raises LedgerBusy after `wait_s` seconds, or when interrupted.
     """
-    deadline = None if wait_s is None else time.monotonic() + wait_s
-    while not ledger.locks.writer.acquire(0.25):
+    deadline = None if wait_s is None else ports.monotonic() + wait_s
+    while not ports.acquire(ledger.locks.writer, 0.25):
         if is_done():
             return False
-        late = deadline is not None and time.monotonic() >= deadline
+        late = deadline is not None and ports.monotonic() >= deadline
         if late or interrupt.is_requested:
             raise LedgerBusy(
                 f"another process sends from this ledger: {ledger.locks.holder()}",

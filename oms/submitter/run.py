@@ -5,7 +5,6 @@ commit, and hands the claims over. Everything is bounded: outstanding requests, 
 for answers after a stop.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty
@@ -16,7 +15,8 @@ from oms.ledger.claim import Desk
 from oms.ledger.rows import Entry
 from oms.lifecycle.states import CommandKind
 from oms.records import Stop
-from oms.submitter.senders import Job, Senders
+from oms.submitter.ports import SYSTEM, Ports
+from oms.submitter.senders import Job
 from oms.submitter.turn import Answer, Turns
 from oms.venue.door import Venue
 
@@ -54,6 +54,7 @@ class Run:
         settings: SendSettings,
         interrupt: Interrupt,
         progress: Callable[[int, int], None] = lambda done, doubtful: None,
+        ports: Ports = SYSTEM,
     ) -> None:
         self.turns = Turns(desk, venue.limiter, venue.clock)
         self._desk = desk
@@ -61,7 +62,8 @@ class Run:
         self._settings = settings
         self._interrupt = interrupt
         self._progress = progress
-        self._senders = Senders(venue, settings.concurrency)
+        self._ports = ports
+        self._senders = ports.senders(venue, settings.concurrency)
         self._outstanding = 0  # commands claimed and not yet recorded as answered
         self._requests = 0  # handed to senders and not yet answered
         self._asked_at = 0.0
@@ -168,7 +170,7 @@ class Run:
         try:
             self._take(self._senders.answers.get(timeout=_LOOK_S), answers)
             if self._senders.waiting > self._senders.count // 2:
-                time.sleep(_GATHER_S)
+                self._ports.sleep(_GATHER_S)
             while True:
                 self._take(self._senders.answers.get_nowait(), answers)
         except Empty:
@@ -181,9 +183,9 @@ class Run:
 
     def _finish(self) -> None:
         """After a stop: what no sender has begun goes back, what is under way is waited for, all of it recorded."""
-        deadline = time.monotonic() + self._settings.timeout_s + 2
+        deadline = self._ports.monotonic() + self._settings.timeout_s + 2
         answers = self._senders.take_back()
-        while self._outstanding and time.monotonic() < deadline:
+        while self._outstanding and self._ports.monotonic() < deadline:
             answers += self._collect()
             if answers:
                 self.turns.turn(answers, 0)
@@ -198,8 +200,8 @@ class Run:
         if signs.trouble_since_us is not None and now_us - signs.trouble_since_us > self._settings.wait_s * 1_000_000:
             signs.stop = _gave_up(signs.trouble, self._settings.wait_s)
             return False
-        if time.monotonic() - self._asked_at >= _ASK_S:
-            self._asked_at = time.monotonic()
+        if self._ports.monotonic() - self._asked_at >= _ASK_S:
+            self._asked_at = self._ports.monotonic()
             self._desk.withdraw_expired(now_us)
             if signs.is_paused:
                 self._ask_status()

@@ -3,4 +3,36 @@
 It reads SQLite files and the exchange's own words with the standard library alone. Nothing of oms is imported here:
 the rules are written a second time, from docs/ledger.md and docs/lifecycle.md, so that a mistake of oms cannot excuse
 itself.
+
+    judge(ledger, exchange, is_settled=True)    -> findings, the worst first; none when all holds
+    examine(...)                                -> the same, rule by rule, with what each looked at
+
+`exchange` is a sandbox's database file, the raw bodies of a live exchange's answers, or None.
 """
+
+from pathlib import Path
+
+from oms.lab.judge.book import Raw, arrived, count_orders
+from oms.lab.judge.finding import Finding
+from oms.lab.judge.reading import count_intents
+from oms.lab.judge.rules import INVARIANTS, RULES, Checked, Invariant, Rule, by_weight, examine, judge
+
+__all__ = [
+    "INVARIANTS",
+    "RULES",
+    "Checked",
+    "Finding",
+    "Invariant",
+    "Raw",
+    "Rule",
+    "arrived",
+    "by_weight",
+    "examine",
+    "judge",
+    "tally",
+]
+
+
+def tally(ledger: Path, exchange: Path) -> tuple[int, int]:
+    """How many intents the ledger holds, and how many orders of the account the sandbox of that file holds."""
+    return count_intents(ledger), count_orders(exchange)

@@ -1,0 +1,76 @@
+"""What there is to judge: one ledger, perhaps the exchange's side, and what all rules need to be worked out of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from oms.lab.judge.book import Book
+from oms.lab.judge.reading import Ledger, Row
+from oms.lab.judge.replay import Life, replay
+
+# What a rule says of one thing that is wrong: the client_order_id it is about, or None, and a sentence.
+Said = Iterator[tuple[str | None, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`is_level`: both sides are of one moment, so they have to agree. `is_quiet`: nothing may be left to do.
+
+    `is_alone`: nobody else uses the account, so every order there must be in this ledger.
+    """
+
+    ledger: Ledger
+    book: Book | None = None
+    is_level: bool = False
+    is_quiet: bool = False
+    is_alone: bool = True
+    orders: dict[str, Row] = field(default_factory=dict)  # by client_order_id
+    names: dict[int, str] = field(default_factory=dict)  # client_order_id by key
+    events: dict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))  # by order key, in order of n
+    lives: dict[int, Life] = field(default_factory=dict)  # by order key
+    commands: dict[int, Row] = field(default_factory=dict)  # by key
+    bodies: dict[str, str] = field(default_factory=dict)  # of the creates, by client_order_id
+    there: dict[str, Row] = field(default_factory=dict)  # orders at the exchange, by client_order_id
+
+    @property
+    def exchange(self) -> Book:
+        """The exchange's side, for rules that are asked only where there is one."""
+        assert self.book is not None
+        return self.book
+
+    @property
+    def requests(self) -> list[Row]:
+        """The writes that arrived; none where there is no log of them."""
+        return (self.book.requests or []) if self.book is not None else []
+
+    def history(self) -> Iterator[tuple[Row, Row]]:
+        """Every event that can be read, with its data, in the order in which they were recorded."""
+        for event in self.ledger["events"]:
+            if event["said"] is not None:
+                yield event, event["said"]
+
+    def name(self, order_key: int) -> str | None:
+        """The client_order_id of an order, where the ledger has that order."""
+        return self.names.get(order_key)
+
+
+def prepare(case: Case) -> Case:
+    """Work out what rules share."""
+    for order in case.ledger["orders"]:
+        case.orders[order["client_order_id"]] = order
+        case.names[order["key"]] = order["client_order_id"]
+    for command in case.ledger["commands"]:
+        case.commands[command["key"]] = command
+    for event in case.ledger["events"]:
+        case.events[event["order_key"]].append(event)
+    for events in case.events.values():
+        events.sort(key=lambda event: event["n"])
+    for order in case.ledger["orders"]:
+        key = order["key"]
+        case.lives[key] = replay(order["count_e2"], case.events.get(key, []))
+        for event in case.events.get(key, []):
+            if event["kind"] == "recorded" and event["said"] is not None and event["said"].get("body"):
+                case.bodies[order["client_order_id"]] = event["said"]["body"]
+    if case.book is not None:
+        case.there.update((order["client_order_id"], order) for order in case.book.orders)
+    return case

@@ -1,0 +1,189 @@
+"""The invariants by name, and who looks after each: a rule of the judge, or a test where one look cannot tell.
+
+`judge` asks every rule that has what it needs. docs/reliability.md shows both tables; `docs/write_invariants.py` writes
+them there.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from oms.lab.judge import agreement, history, records, wire
+from oms.lab.judge.book import Raw, read_book
+from oms.lab.judge.case import Case, Said, prepare
+from oms.lab.judge.finding import Finding
+from oms.lab.judge.reading import read_ledger
+
+_DAMAGE = "keep the file, it is evidence; restore a backup with `oms db restore`"
+_BEHIND = "run `oms reconcile`, then `oms verify` again"
+_BREACH = "send nothing more; keep both sides as they are and look with `oms why`"
+_UNFINISHED = "run `oms reconcile`, then `oms submit`"
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A promise by the name under which the laboratory knows it."""
+
+    name: str
+    title: str
+    elsewhere: str = ""  # who looks after what the judge cannot see
+
+
+INVARIANTS = (
+    Invariant("I1", "nothing is sent that was not on record first", "power loss: the record is on the disk by then"),
+    Invariant("I2", "one intent has one id, for ever"),
+    Invariant("I3", "one intent is never two orders"),
+    Invariant("I4", "no order of ours is unknown to the ledger"),
+    Invariant("I5", "every attempt of an order sends the same bytes"),
+    Invariant("I6", "nothing is sent again once its outcome is known"),
+    Invariant("I7", "orders in doubt count fully towards the limits", "waits for limits, which oms does not have yet"),
+    Invariant("I8", "doubt ends by evidence, never by time, error or restart"),
+    Invariant("I9", "what is accepted has the exchange's own proof"),
+    Invariant("I10", "states move only where the page of states allows; fill_count never falls"),
+    Invariant("I11", "every trade counts once"),
+    Invariant("I12", "the rows follow from the events, and the chain of events is whole"),
+    Invariant(
+        "I13", "what was told is on the disk", "tests/contract, tests/crash: answers against the ledger after a kill"
+    ),
+    Invariant(
+        "I14", "a batch is recorded whole and once", "tests/contract: the same file again, other rows under its name"
+    ),
+    Invariant("I15", "nothing is sent after trouble with the ledger", "tests/submitter, tests/ledger: failing disks"),
+    Invariant(
+        "I16",
+        "nothing is sent while halted, from a replaced file or to another exchange",
+        "tests/contract, tests/ledger",
+    ),
+    Invariant("I17", "one run sends at a time", "tests/crash: two processes over one ledger"),
+    Invariant("I18", "no secret in any output or file", "tests/canary.py, tests/contract/test_canary.py"),
+    Invariant("I19", "money and counts are exact"),
+    Invariant("I20", "a ledger that went back in time is noticed", "tests/crash: lost, copied and restored ledgers"),
+    Invariant("I21", "an order made elsewhere is never taken for ours"),
+    Invariant("I22", "the tables are of one known revision", "tests/ledger: kills in mid-migration"),
+    Invariant("I23", "when faults stop, everything settles and both sides agree"),
+    Invariant("I24", "no tight loop", "the simulation counts requests of whole lives"),
+    Invariant("I25", "a restart with nothing to do does nothing", "tests/contract: submit and reconcile again"),
+    Invariant("I26", "one bad order stops no other", "tests/contract: a refused order among others"),
+    Invariant("I27", "one seed gives one trace", "the simulation runs a seed twice"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that the judge looks at for an invariant."""
+
+    invariant: str
+    name: str
+    look: Callable[[Case], Said]
+    of: str  # what is counted: orders, events, ...
+    then: str  # what a person does about a breach
+    needs: str = "ledger"  # ledger, exchange, log (of requests), level (both sides of one moment), quiet
+
+    def is_asked(self, case: Case) -> bool:
+        """Whether there is what the rule needs."""
+        has = {
+            "ledger": True,
+            "exchange": case.book is not None,
+            "log": case.book is not None and case.book.requests is not None,
+            "level": case.book is not None and case.is_level,
+            "quiet": case.is_quiet,
+        }
+        return has[self.needs]
+
+
+RULES = (
+    Rule("I22", "revision and kind of the file", records.schema_is_one_and_known, "files", _DAMAGE),
+    Rule("I20", "the mark beside the ledger", records.ledger_is_no_older_than_its_mark, "files", _BEHIND),
+    Rule("I12", "chains of events", history.chains_are_intact, "events", _DAMAGE),
+    Rule("I12", "rows against events", history.rows_follow_from_events, "orders", _DAMAGE),
+    Rule("I19", "whole numbers", records.numbers_are_whole, "events", _DAMAGE),
+    Rule("I14", "whole batches", records.batches_are_whole, "batches", _DAMAGE),
+    Rule("I2", "ids of intents", records.one_id_is_one_intent, "orders", _DAMAGE),
+    Rule("I5", "recorded requests", records.requests_are_as_recorded, "commands", _DAMAGE),
+    Rule("I1", "batches in recording", records.nothing_is_sent_of_half_a_batch, "commands", _BREACH),
+    Rule("I6", "attempts after an outcome", history.nothing_is_sent_after_its_outcome, "events", _BREACH),
+    Rule("I8", "ends of doubt", history.doubt_ends_by_evidence, "events", _BREACH),
+    Rule("I9", "proofs of acceptance", history.successes_have_proof, "orders", _BREACH),
+    Rule("I10", "moves of commands", history.moves_are_allowed, "events", _BREACH),
+    Rule("I10", "status and fill_count", history.nothing_goes_back, "orders", _BREACH),
+    Rule("I11", "trades of the ledger", history.trades_count_once, "fills", _DAMAGE),
+    Rule("I17", "runs, one after another", history.one_run_sends_at_a_time, "epochs", _BREACH),
+    Rule("I3", "orders under one id", agreement.no_order_is_doubled, "there", _BREACH, "exchange"),
+    Rule("I9", "orders that must be there", agreement.no_order_is_lost, "orders", _BREACH, "exchange"),
+    Rule("I4", "orders that must be here", agreement.no_order_is_unknown, "there", _BREACH, "exchange"),
+    Rule("I9", "order_ids", agreement.order_ids_agree, "orders", _BREACH, "exchange"),
+    Rule("I21", "orders made elsewhere", agreement.no_stranger_is_adopted, "there", _BREACH, "exchange"),
+    Rule("I10", "fill_count on both sides", agreement.nothing_is_ahead_of_the_exchange, "orders", _BEHIND, "exchange"),
+    Rule("I1", "requests that arrived", wire.every_request_was_claimed, "requests", _BREACH, "log"),
+    Rule("I5", "bytes that arrived", wire.every_attempt_sends_the_same, "requests", _BREACH, "log"),
+    Rule("I24", "requests in a second", wire.no_tight_loop, "requests", _BREACH, "log"),
+    Rule("I8", "rejected and unsent orders", agreement.endings_are_true, "orders", _BEHIND, "level"),
+    Rule("I23", "status and counts on both sides", agreement.orders_agree, "orders", _BEHIND, "level"),
+    Rule("I19", "intents on both sides", agreement.intents_agree, "orders", _BEHIND, "level"),
+    Rule("I11", "trades on both sides", agreement.trades_agree, "trades", _BEHIND, "level"),
+    Rule("I23", "positions", agreement.positions_agree, "positions", _BEHIND, "level"),
+    Rule("I23", "nothing left to do", agreement.nothing_is_left_to_do, "commands", _UNFINISHED, "quiet"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One rule and what it found."""
+
+    rule: Rule
+    seen: int  # how many things it looked at
+    findings: tuple[Finding, ...]
+
+
+def examine(
+    ledger: Path, exchange: Path | Raw | None, *, is_quiet: bool, is_level: bool, is_alone: bool
+) -> list[Checked]:
+    """Ask every rule that has what it needs, in the order of RULES.
+
+    `is_quiet`: nothing may be left to do. `is_level`: both sides are of one moment and have to agree in everything.
+    `is_alone`: nobody else uses the account. Both sides are only read, the exchange's first, so that what is placed
+    meanwhile is not taken for unknown. Raises sqlite3.Error, OSError for a file that is not what it is said to be,
+    ValueError for a body that is no answer of the exchange.
+    """
+    book = None if exchange is None else read_book(exchange)
+    case = Case(read_ledger(ledger), book, is_level, is_quiet, is_alone)
+    if not case.ledger.is_known:
+        return [_ask(RULES[0], case)]
+    prepare(case)
+    return [_ask(rule, case) for rule in RULES if rule.is_asked(case)]
+
+
+def judge(ledger: Path, exchange: Path | Raw | None, *, is_settled: bool, is_alone: bool = True) -> list[Finding]:
+    """Every breach of an invariant, the worst first; empty when all that can be seen from here holds.
+
+    With `is_settled` nothing may be left to do and both sides have to agree in everything; without it only what must
+    hold at any moment, in mid-crash too. Reads and raises as `examine` does.
+    """
+    checked = examine(ledger, exchange, is_quiet=is_settled, is_level=is_settled, is_alone=is_alone)
+    return by_weight(finding for each in checked for finding in each.findings)
+
+
+# What was done twice or lost comes first, then what was said wrongly, then what merely differs.
+_WEIGHT = ("I3", "I9", "I4", "I1", "I8", "I22", "I20", "I12", "I23")
+
+
+def by_weight(findings: Iterator[Finding]) -> list[Finding]:
+    """The findings, the worst first."""
+    return sorted(
+        findings, key=lambda each: _WEIGHT.index(each.invariant) if each.invariant in _WEIGHT else len(_WEIGHT)
+    )
+
+
+def _ask(rule: Rule, case: Case) -> Checked:
+    found = tuple(Finding(rule.invariant, name, sentence) for name, sentence in rule.look(case))
+    return Checked(rule, _count(rule.of, case), found)
+
+
+def _count(of: str, case: Case) -> int:
+    counted: dict[str, Collection[object]] = {
+        "files": (case.ledger,),
+        "requests": case.requests,
+        "there": case.book.orders if case.book is not None else (),
+        "trades": case.book.trades if case.book is not None else (),
+    }
+    return len(counted[of] if of in counted else case.ledger[of])

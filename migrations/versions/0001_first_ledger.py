@@ -18,8 +18,9 @@ depends_on = None
 
 Big = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 REASONS = (
-    "reason IN ('refused', 'id_consumed', 'expired', 'withdrawn', 'halted', 'proven_absent', 'cancel_requested', "
-    "'moot', 'no_effect', 'no_answer', 'sender_died', 'id_taken', 'conflict', 'waiting', 'resolved_by_hand')"
+    "reason IN ('refused', 'id_consumed', 'expired', 'withdrawn', 'retried', 'halted', 'proven_absent', "
+    "'cancel_requested', 'moot', 'no_effect', 'no_answer', 'sender_died', 'id_taken', 'conflict', 'waiting', "
+    "'resolved_by_hand')"
 )
 
 
@@ -37,6 +38,7 @@ def upgrade() -> None:
     _balances()
     _controls()
     _watermarks()
+    _strangers()
     op.execute("PRAGMA application_id = 1330467660")
 
 
@@ -360,3 +362,17 @@ def _watermarks() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_watermarks"),
         sqlite_strict=True,
     )
+
+
+def _strangers() -> None:
+    op.create_table(
+        "strangers",
+        sa.Column("client_order_id", sa.Text(), nullable=False),
+        sa.Column("batch_head", sa.Text()),
+        sa.Column("order_id", sa.Text(), nullable=False),
+        sa.Column("created_ts_ms", Big, nullable=False),
+        sa.Column("stands_for", sa.Text()),
+        sa.PrimaryKeyConstraint("client_order_id", name="pk_strangers"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_strangers_batch_head", "strangers", ["batch_head"])

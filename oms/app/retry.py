@@ -7,7 +7,6 @@ crashing in between, never makes two retries of one row (P2).
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from oms.errors import InputError
 from oms.intake import ids
@@ -15,10 +14,7 @@ from oms.intake.intents import Intent
 from oms.ledger import listing
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import NewBatch
-from oms.lifecycle.states import Action, Outcome, SelfTradePrevention, Side, TimeInForce
-
-if TYPE_CHECKING:
-    from sqlalchemy import Row
+from oms.ledger.strangers import has_retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +31,16 @@ def next_retry(ledger: Ledger, name: str, ttl_us: int | None) -> Retry:
     first = listing.batch_named(ledger, name)._mapping
     root = bytes.fromhex(first["batch_key"])
     number, current = 0, first
-    while (later := listing.batch_of_key(ledger, ids.key_of_retry(root, number + 1).hex())) is not None:
-        number, current = number + 1, later._mapping
+    # A number that a lost ledger has used is passed over: its rows may have been others.
+    while (later := listing.batch_of_key(ledger, ids.key_of_retry(root, number + 1).hex())) is not None or has_retry(
+        ledger, root, number + 1
+    ):
+        number, current = number + 1, current if later is None else later._mapping
     current_key = int(current["key"])
     if any(listing.unfinished_of(ledger, (current_key,))):
         return Retry(current_key, None, iter(()))
+    if number == ids.MAX_RETRIES:
+        raise InputError(f"batch {name!r} was retried {number} times", hint="submit what is left of it as a new batch")
     key = ids.key_of_retry(root, number + 1)
     digest, count = _survey(ledger, current_key)
     if not count:
@@ -68,25 +69,4 @@ def _survey(ledger: Ledger, batch_key: int) -> tuple[bytes, int]:
 
 def _intents(ledger: Ledger, batch_key: int, key: bytes) -> Iterator[Intent]:
     for number, row in enumerate(listing.retryable_rows(ledger, batch_key), 1):
-        yield ids.assign(_intent(row), key, number)
-
-
-def _intent(row: "Row[Any]") -> Intent:
-    r = row._mapping
-    return Intent(
-        client_order_id="",
-        ticker=r["ticker"],
-        side=Side(r["side"]),
-        price_e6=r["price_e6"],
-        count_e2=r["count_e2"],
-        time_in_force=TimeInForce(r["time_in_force"]),
-        self_trade_prevention_type=SelfTradePrevention(r["self_trade_prevention_type"]),
-        post_only=bool(r["post_only"]),
-        reduce_only=bool(r["reduce_only"]),
-        expiration_time=r["expiration_time"],
-        subaccount=r["subaccount"],
-        action=Action(r["action"]),
-        outcome=Outcome(r["outcome"]),
-        tag=r["tag"],
-        submit_before_us=r["submit_before_us"],
-    )
+        yield ids.assign(listing.intent_of(row), key, number)

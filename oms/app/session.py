@@ -219,6 +219,11 @@ class Session:
         findings = self.reconciler.findings
         if findings.preplaced:
             self.notes.append(f"{findings.preplaced} queued orders were at the exchange already and are not sent again")
+        if findings.retried:
+            self.notes.append(
+                f"{findings.retried} queued orders had been placed as retries, from a ledger that is gone, and are not"
+                " sent again: `oms why ORDER` names the order that each of them is"
+            )
         newest_ms = findings.newest_surprise_ms
         return newest_ms is not None and newest_ms >= scan.as_of_ms - _RECENT_HORIZONS * self.horizon_ms
 

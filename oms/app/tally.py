@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from oms.ledger.rows import Entry
-from oms.lifecycle.states import CommandKind, CommandState, OrderStatus
+from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Reason
 from oms.records import Stop
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Tally:
                 self.order_keys.append(entry.order_key)
             if entry.command.kind is CommandKind.CREATE:
                 self._sort(entry, self.rejected, OrderStatus.REJECTED)
-                self._sort(entry, self.unsent, OrderStatus.UNSENT)
+                if entry.command.reason is not Reason.RETRIED:  # its intent was placed, if not as this order
+                    self._sort(entry, self.unsent, OrderStatus.UNSENT)
             elif entry.command.state is CommandState.REFUSED:
                 self.cancels_refused.add(entry.order_key)
 

@@ -114,7 +114,7 @@ def _explain(invocation: Invocation, orders: _NotPlaced) -> None:
 
 def next_command(invocation: Invocation, order: "OrderRecord") -> str:
     """What a person does next about an order that is not at the exchange, or not certainly."""
-    if order.state == "parked":
+    if order.state == "parked" or order.reason == "retried":
         return invocation.command("why", order.client_order_id)
     if order.in_doubt:
         return invocation.command("reconcile")

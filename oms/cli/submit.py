@@ -166,6 +166,7 @@ def _ask_retry(invocation: Invocation, oms: "Oms", batch: str, yes: bool) -> Non
     if invocation.environment != "prod":
         return
     again = [order for status in ("rejected", "unsent") for order in oms.orders(batch=batch, status=status)]
+    again = [order for order in again if order.reason != "retried"]
     if len(again) > 1:
         invocation.confirm(
             f"Place {len(again)} orders of batch {batch} costing ${worth(again)} again in prod?", yes=yes

@@ -16,6 +16,7 @@ ever. Whoever needs another normalization adds a version beside "v1".
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from oms.errors import InputError
@@ -24,6 +25,7 @@ from oms.intake.wording import shown
 
 __all__ = [
     "MARK",
+    "MAX_RETRIES",
     "MAX_ROWS",
     "assign",
     "batch_digest",
@@ -38,10 +40,13 @@ __all__ = [
     "normalized",
     "parse_id",
     "row_digest",
+    "rows_of_retry",
 ]
 
 MARK = 0x6F6D  # "om"
 MAX_ROWS = 2**26 - 1
+# Of one batch; so many have to be looked for at the exchange when a ledger was lost.
+MAX_RETRIES = 64
 MAX_NAME = 100
 
 _ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-8([0-9a-f]{3})-([89ab][0-9a-f]{3})-([0-9a-f]{12})", re.ASCII)
@@ -177,6 +182,30 @@ def batch_head(client_order_id: str) -> str | None:
     """The first 14 hex digits of the batch key that an id was derived from; None for any other text."""
     parsed = parse_id(client_order_id)
     return None if parsed is None else f"{parsed[0]:014x}"
+
+
+def rows_of_retry(key: bytes, seen: Iterable[str], rows: Mapping[str, str]) -> dict[str, str]:
+    """Of which rows the orders of a retry are: by the id of the row, the client_order_id in `seen` it was sent under.
+
+    `key` is the retry's, `rows` the candidates' normalized texts by their ids, in order. The row numbers of a retry
+    count what was left of its batch, so that its own number says nothing; the check in its id does. Equal rows are
+    given away in order, each once.
+    """
+    free: dict[str, list[str]] = {}
+    for row_id, text in rows.items():
+        free.setdefault(text, []).append(row_id)
+    found: dict[str, str] = {}
+    texts, next_one = list(free), 0
+    for client_order_id in sorted(seen):  # in the order of their rows, which is that of the batch: rarely a long search
+        parsed = parse_id(client_order_id)
+        number = parsed[1] if parsed is not None else 0
+        for place in (*range(next_one, len(texts)), *range(next_one)):
+            row_ids = free[texts[place]]
+            if row_ids and number and derive(key, number, texts[place]) == client_order_id:
+                found[row_ids.pop(0)] = client_order_id
+                next_one = place
+                break
+    return found
 
 
 def is_ours(client_order_id: str) -> bool:

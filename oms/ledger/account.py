@@ -1,11 +1,11 @@
 """What the account looked like when it was last read: watermarks, user, balance, positions. In the ledger only."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, text, update
+from sqlalchemy import delete, insert, update
 
-from oms.ledger import queries, schema
+from oms.ledger import queries, schema, strangers
 from oms.ledger.ledger import ACCOUNT_READ, Ledger
 
 
@@ -25,8 +25,8 @@ class AccountRead:
     """A complete reading of the account's orders, and what it says about batches that were not known."""
 
     as_of_ms: int  # the next reading may begin there
-    strange: Mapping[str, int]  # batch_head -> creation (ms) of its first order there, where the batch is unknown here
-    known_again: Collection[str]  # watermarks of strange batches that were known before this reading began
+    newest_batch: int  # when the reading began: what was recorded later could not be recognized
+    held_back: Collection[str]  # watermarks of batches that had waited for this reading
 
 
 def note_account_read(ledger: Ledger, read: AccountRead, now_us: int) -> None:
@@ -35,19 +35,8 @@ def note_account_read(ledger: Ledger, read: AccountRead, now_us: int) -> None:
     with ledger.write() as connection:
         ledger.check_epoch(connection)
         queries.set_watermark(connection, ACCOUNT_READ, read.as_of_ms, now_us)
-        connection.execute(delete(schema.watermarks).where(name.in_([schema.SET_BACK, *read.known_again])))
-        rows = [
-            {"name": schema.STRANGE + head, "value_ms": first_ms, "at_us": now_us}
-            for head, first_ms in read.strange.items()
-        ]
-        if rows:
-            connection.execute(_ADD_STRANGE, rows)
-
-
-# The first reading that shows a batch shows its first order.
-_ADD_STRANGE = text(
-    "INSERT INTO watermarks (name, value_ms, at_us) VALUES (:name, :value_ms, :at_us) ON CONFLICT (name) DO NOTHING"
-)
+        connection.execute(delete(schema.watermarks).where(name.in_([schema.SET_BACK, *read.held_back])))
+        strangers.hold_back_since(connection, read.newest_batch, now_us)
 
 
 def forget_account_read(ledger: Ledger) -> None:

@@ -8,9 +8,10 @@ from sqlalchemy import Row, Select, and_, bindparam, func, or_, select, text
 from sqlalchemy.sql import ColumnElement
 
 from oms.errors import UnknownOrder
+from oms.intake.intents import Intent
 from oms.ledger import schema
 from oms.ledger.ledger import Ledger
-from oms.lifecycle.states import DOUBTFUL
+from oms.lifecycle.states import DOUBTFUL, Action, Outcome, Reason, SelfTradePrevention, Side, TimeInForce
 
 _o, _c, _b, _e = schema.orders.c, schema.commands.c, schema.batches.c, schema.events.c
 _PAGE = 500
@@ -177,11 +178,12 @@ def unfinished_of_orders(ledger: Ledger, order_keys: Sequence[int]) -> tuple[int
 
 
 def ended_since(ledger: Ledger, batch_key: int, since_us: int) -> tuple[int, int]:
-    """(rejected, unsent) orders of a batch that ended so since then."""
+    """(rejected, unsent) orders of a batch that ended so since then; a row that a retry had placed is none of them."""
     with ledger.read() as connection:
         query = (
             select(_o.status, func.count())
             .where(_o.batch_key == batch_key, _o.updated_at_us >= since_us, _o.status.in_(["rejected", "unsent"]))
+            .where(_o.reason != Reason.RETRIED)
             .group_by(_o.status)
         )
         counts = {str(row[0]): int(row[1]) for row in connection.execute(query)}
@@ -278,7 +280,37 @@ def oldest_queued_us(ledger: Ledger) -> int | None:
 
 
 def retryable_rows(ledger: Ledger, batch_key: int) -> Iterator[Row[Any]]:
-    """Orders of a batch that were rejected or never reached the exchange, in row order."""
+    """Orders of a batch that were rejected or never reached the exchange, in row order; not those retried already."""
     for row in order_rows(ledger, Filter(batch_keys=(batch_key,)), newest_first=False, limit=None):
-        if row._mapping["status"] in ("rejected", "unsent"):
+        if row._mapping["status"] in ("rejected", "unsent") and row._mapping["command_reason"] != Reason.RETRIED:
             yield row
+
+
+def queued_intents(ledger: Ledger, batch_key: int) -> Iterator[tuple[str, Intent]]:
+    """The rows of a batch whose create was not sent so far, by client_order_id, in row order."""
+    wanted = Filter(batch_keys=(batch_key,), status="pending")
+    for row in order_rows(ledger, wanted, newest_first=False, limit=None):
+        if row._mapping["command_state"] == "queued":
+            yield row._mapping["client_order_id"], intent_of(row)
+
+
+def intent_of(row: Row[Any]) -> Intent:
+    """What a row of ORDER_ROWS was recorded to do, without its id."""
+    r = row._mapping
+    return Intent(
+        client_order_id="",
+        ticker=r["ticker"],
+        side=Side(r["side"]),
+        price_e6=r["price_e6"],
+        count_e2=r["count_e2"],
+        time_in_force=TimeInForce(r["time_in_force"]),
+        self_trade_prevention_type=SelfTradePrevention(r["self_trade_prevention_type"]),
+        post_only=bool(r["post_only"]),
+        reduce_only=bool(r["reduce_only"]),
+        expiration_time=r["expiration_time"],
+        subaccount=r["subaccount"],
+        action=Action(r["action"]),
+        outcome=Outcome(r["outcome"]),
+        tag=r["tag"],
+        submit_before_us=r["submit_before_us"],
+    )

@@ -245,6 +245,28 @@ def watermark(ledger: Ledger, name: str = ACCOUNT_READ) -> int | None:
     return int(value) if value is not None else None
 
 
+def newest_batch(ledger: Ledger) -> int:
+    """The key of the newest batch, whether all of it is recorded or not; 0 for none."""
+    with ledger.read() as connection:
+        return int(connection.execute(_NEWEST_BATCH).scalar_one())
+
+
+_NEWEST_BATCH = text("SELECT coalesce(max(key), 0) FROM batches WHERE state = 'recorded'")
+
+
+def queued_batches(ledger: Ledger) -> list[tuple[int, bytes]]:
+    """Recorded batches with creates that were not sent: their number here, and the key that ids derive from."""
+    with ledger.read() as connection:
+        return [(row[0], bytes.fromhex(row[1])) for row in connection.execute(_QUEUED_BATCHES)]
+
+
+_QUEUED_BATCHES = text(
+    "SELECT batches.key, batches.batch_key FROM (SELECT DISTINCT batch_key FROM commands"  # noqa: S608
+    f" WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind = 'create') AS queued"
+    " JOIN batches ON batches.key = queued.batch_key WHERE batches.state = 'recorded' ORDER BY batches.key"
+)
+
+
 def strange_queued(ledger: Ledger) -> dict[str, int]:
     """Batches with queued orders that the exchange has shown before they were known here: see schema.STRANGE.
 

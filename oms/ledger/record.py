@@ -22,6 +22,7 @@ from oms.ledger.append import EVENT_COLUMNS, chain_hash
 from oms.ledger.bulk import execute, insert_rows
 from oms.ledger.chunk import COMMAND_NEW, Keys, insert_chunk, new_command, newest, prepare
 from oms.ledger.ledger import Ledger
+from oms.ledger.strangers import hold_back
 from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandKind
 
@@ -119,6 +120,8 @@ def _record_chunks(
             if keys != chunk.behind:  # a cancel was recorded meanwhile
                 chunk = prepare(keys, key, done + 1, part, batch.ttl_us, now_us)
             seq = insert_chunk(connection, chunk, seq)
+            if not is_long:
+                hold_back(connection, key, batch.key, now_us)
         keys = Keys(keys.order + len(part), keys.command + len(part))
         done += len(part)
         if is_long:
@@ -127,6 +130,7 @@ def _record_chunks(
     if is_long:
         with ledger.gated_write() as connection:
             connection.execute(update(schema.batches).where(_b.key == key).values(state="recorded"))
+            hold_back(connection, key, batch.key, now_us)
     ledger.note_seq(seq)
     return RecordedBatch(key, now_us, False)
 

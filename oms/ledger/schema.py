@@ -47,9 +47,9 @@ ACCOUNT_READ = "account_read"
 # The watermark that this ledger may be older than what was sent from it: set where it was restored, copied or put in
 # the place of another, until the account was read past everything that can still have been on its way.
 SET_BACK = "set_back"
-# Watermarks with this before a batch_head: when the first order was created of a batch that the exchange has shown and
-# this ledger did not know. Recorded later (the file of a lost ledger again), nothing of it is claimed before the
-# account was read once more from there.
+# Watermarks with this before a batch_head: the exchange had shown orders of that batch, or retries of it, before it was
+# recorded here (the file of a lost ledger again); when the first of them was created. Nothing of it is claimed before
+# the account was read once more from there.
 STRANGE = "strange "
 
 # STRICT refuses BIGINT, and a plain INTEGER is 32 bits on PostgreSQL.
@@ -356,6 +356,20 @@ watermarks = Table(
     Column("at_us", Big, nullable=False),
     sqlite_strict=True,
 )
+
+# Orders that the exchange has shown under an id that this ledger did not know: another program's, or a lost ledger's.
+# What is recorded later is held against them; see strangers.py.
+strangers = Table(
+    "strangers",
+    metadata,
+    Column("client_order_id", Text, primary_key=True),
+    Column("batch_head", Text),  # where oms derived the id: of the batch it was derived from
+    Column("order_id", Text, nullable=False),
+    Column("created_ts_ms", Big, nullable=False),
+    Column("stands_for", Text),  # the client_order_id of a row here of which it was a retry
+    sqlite_strict=True,
+)
+Index("ix_strangers_batch_head", strangers.c.batch_head)
 
 # One row, alembic's own table: made here too, so that a fresh ledger needs no alembic.
 alembic_version = Table(

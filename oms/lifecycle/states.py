@@ -100,6 +100,7 @@ class Reason(StrEnum):
     ID_CONSUMED = "id_consumed"  # proven absent, yet the exchange keeps its id: never resend
     EXPIRED = "expired"  # its time to be submitted passed before it was sent
     WITHDRAWN = "withdrawn"  # by hand, before it was sent
+    RETRIED = "retried"  # placed already, as a retry that a lost ledger knew of
     HALTED = "halted"
     PROVEN_ABSENT = "proven_absent"  # it never arrived, and policy is not to send it again
     CANCEL_REQUESTED = "cancel_requested"  # it never arrived, and its cancel had been asked for

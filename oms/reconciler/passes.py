@@ -11,9 +11,10 @@ from oms import compare
 from oms.compare import Policy
 from oms.errors import LedgerForeign, ReadFailed
 from oms.intake import ids
-from oms.ledger import account, queries
+from oms.ledger import account, listing, queries, strangers
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
+from oms.ledger.strangers import Stranger
 from oms.lifecycle import events as e
 from oms.lifecycle.events import Snapshot
 from oms.lifecycle.states import CommandKind, CommandState, Resend
@@ -40,6 +41,7 @@ class Findings:
     fills: int = 0
     external: int = 0
     resolved: int = 0
+    retried: int = 0  # queued rows that a lost ledger's retry had placed under another id
     preplaced: int = 0  # queued orders that turned out to be at the exchange already
     # Creation of the newest order at the exchange that oms must have sent, but not from this ledger as it is.
     newest_surprise_ms: int | None = None
@@ -68,8 +70,8 @@ class Reconciler:
         self.venue = venue
         self.settings = settings
         self.findings = Findings()
-        self._strange: dict[str, int] = {}  # of the last reading of the account: see AccountRead
-        self._known_again: dict[str, int] = {}
+        self._held_back: dict[str, int] = {}  # of the last reading of the account: see AccountRead
+        self._newest_batch = 0
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -80,11 +82,11 @@ class Reconciler:
         again, a concluded one that turned up is `late`. Raises ReadFailed. The reading counts as done only once
         `note_account_read` is called: until then, whatever ends this run, the next one has to read it all again.
         """
-        self._strange = {}
-        self._known_again = queries.strange_queued(self.ledger)
+        self._newest_batch = queries.newest_batch(self.ledger)
+        self._held_back = queries.strange_queued(self.ledger)
         since = queries.watermark(self.ledger)
         if since is not None:
-            since = min([since, *self._known_again.values()]) - self.settings.horizon_ms
+            since = min([since, *self._held_back.values()]) - self.settings.horizon_ms
         scan = self._scan(since)
         witnesses = self._witnesses(scan)
         missing = compare.missing_witnesses(witnesses, scan.view())
@@ -93,7 +95,24 @@ class Reconciler:
                 f"the exchange shows none of the {len(missing)} orders it has taken from this ledger",
                 hint="check the API key: it may belong to another account, or see less than the one that sent them",
             )
+        self._bind_retries()
         return scan
+
+    def _bind_retries(self) -> None:
+        """Never send what a retry has placed whose ledger is gone: it is there under another id than the row's."""
+        for batch, key in queries.queued_batches(self.ledger):
+            for number, seen in strangers.unknown_retries(self.ledger, key).items():
+                self._bind(batch, ids.key_of_retry(key, number), seen)
+
+    def _bind(self, batch: int, retry: bytes, seen: list[Stranger]) -> None:
+        by_id = {order.client_order_id: order for order in seen}
+        texts = {row_id: ids.normalized(intent) for row_id, intent in listing.queued_intents(self.ledger, batch)}
+        rows = ids.rows_of_retry(retry, by_id, texts)
+        queued = list(queries.creates_of(self.ledger, rows).values())
+        if queued:
+            placed = {row_id: by_id[client_order_id] for row_id, client_order_id in rows.items()}
+            strangers.bind(self.ledger, placed, queued, self.settings.now_us())
+        self.findings.retried += len(queued)
 
     def learn_user(self) -> None:
         """Learn whose ledger this is from one of its own orders, once it has one. Raises ReadFailed."""
@@ -106,7 +125,7 @@ class Reconciler:
 
     def note_account_read(self, scan: Scan) -> None:
         """The account was read up to this scan, and nothing that it may not have shown has to be waited for."""
-        read = account.AccountRead(scan.as_of_ms, self._strange, self._known_again)
+        read = account.AccountRead(scan.as_of_ms, self._newest_batch, self._held_back)
         account.note_account_read(self.ledger, read, self.settings.now_us())
 
     def read_since(self, since_ms: int) -> Scan:
@@ -158,12 +177,14 @@ class Reconciler:
     ) -> None:
         known = queries.creates_of(self.ledger, [o.client_order_id for o in orders if o.client_order_id])
         conclusions: list[tuple[Entry, e.Event]] = []
+        strange = [order for order in orders if order.client_order_id not in known]
+        self.findings.external += len(strange)
+        strangers.note(self.ledger, strange)
         for order in orders:
             entry = known.get(order.client_order_id)
             if surprising_from_ms is not None and (order.created_ts_ms or 0) >= surprising_from_ms:
                 self._note_surprise(entry, order)
             if entry is None:
-                self._note_stranger(order)
                 continue
             self.findings.report(compare.order_breaks(entry, order))
             event = compare.recognize(entry, order, as_of_ms, source)
@@ -182,14 +203,6 @@ class Reconciler:
                 self.findings.report([compare.late_break(after)])
         elif isinstance(event, e.Observed):
             self.findings.updated += 1
-
-    def _note_stranger(self, order: Snapshot) -> None:
-        """Count an order that is not in this ledger; remember its batch, which may be recorded here some day."""
-        self.findings.external += 1
-        head = ids.batch_head(order.client_order_id)
-        if head is not None:
-            created_ms = order.created_ts_ms or 0
-            self._strange[head] = min(created_ms, self._strange.get(head, created_ms))
 
     def _note_surprise(self, entry: Entry | None, order: Snapshot) -> None:
         """Note an order that oms has sent, but not from this ledger as it is: unknown here, or never claimed here."""

@@ -174,3 +174,31 @@ def test_kinds_of_keys_never_meet() -> None:
     content = bytes(range(32))
     keys = {ids.key_of_content(content), ids.key_of_nonce(content), *(ids.key_of_retry(content, n) for n in (1, 2))}
     assert len(keys) == 4
+
+
+# -- which row a retry was of ---------------------------------------------------------------------------------------
+
+TEXTS = {f"row-{n}": ids.normalized(replace(PLAIN, price_e6=n // 2 * 10_000)) for n in range(2, 40)}  # in equal pairs
+RETRY = ids.key_of_retry(NAMED, 1)
+
+
+def sent_again(rows: list[str]) -> dict[str, str]:
+    """The ids under which a retry of these rows sends them, with the text that each has."""
+    return {ids.derive(RETRY, number, TEXTS[row]): TEXTS[row] for number, row in enumerate(rows, 1)}
+
+
+@given(st.lists(st.sampled_from(list(TEXTS)), unique=True), st.data())
+def test_the_rows_of_a_retry_are_known_by_its_ids_however_few_of_them_are_seen(
+    rows: list[str], data: st.DataObject
+) -> None:
+    sent = sent_again(rows)
+    seen = data.draw(st.lists(st.sampled_from(list(sent)), unique=True)) if sent else []
+    found = ids.rows_of_retry(RETRY, seen, TEXTS)
+    assert sorted(found.values()) == sorted(seen), "each seen order is one row, and each only once"
+    assert all(TEXTS[row] == sent[client_order_id] for row, client_order_id in found.items())
+
+
+def test_orders_of_another_retry_or_of_other_rows_are_no_rows_of_this_one() -> None:
+    other_key = ids.key_of_retry(NAMED, 2)
+    others = [ids.derive(other_key, 1, TEXTS["row-2"]), ids.derive(RETRY, 1, "v1|another row"), "mine-1", ""]
+    assert ids.rows_of_retry(RETRY, others, TEXTS) == {}

@@ -9,14 +9,14 @@ import pytest
 from ledgers import NOW_US, acknowledged, claimed, entries, recorded, running, tell
 
 from oms.errors import UnknownOrder
-from oms.ledger import engine, listing, queries, schema
+from oms.ledger import engine, listing, queries, schema, strangers
 from oms.ledger.claim import Desk, Now, Scope, open_run, withdraw_expired
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import record_cancels
 from oms.lifecycle import events as e
 
 SETTLED = 100_000
-LARGE = ("orders", "commands", "events", "fills")
+LARGE = ("orders", "commands", "events", "fills", "strangers")
 NOW = Now(NOW_US, NOW_US // 1000)
 
 
@@ -59,6 +59,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
             tell(ledger, [(entry, claimed(entry))])
         tell(ledger, [(doubtful, e.AttemptUnknown(attempt=1, why="no_answer")), (resting, acknowledged(resting))])
         record_cancels(ledger, [x.order_key for x in (doubtful, resting, waiting)], NOW_US)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(
+            "INSERT INTO strangers SELECT client_order_id || 'x', substr(hex(key), 1, 14), 'o', 1, NULL FROM orders"
+        )
+        db.commit()
     return path
 
 
@@ -102,6 +107,11 @@ def two_turns(ledger: Ledger) -> None:
     desk.has_claimable()
 
 
+def hold_back(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        strangers.hold_back(connection, 2, bytes(32), NOW_US)
+
+
 HOT: dict[str, Callable[[Ledger], object]] = {
     "two turns of the writer": two_turns,
     "the start of a run": lambda ledger: open_run(ledger, NOW_US),
@@ -118,6 +128,10 @@ HOT: dict[str, Callable[[Ledger], object]] = {
     "filled orders whose trades are missing": lambda ledger: queries.untraded(ledger, 21),
     "known trades": lambda ledger: queries.known_trades(ledger, ["a", "b"]),
     "the newest order": queries.newest_order_id,
+    "batches with something to send": queries.queued_batches,
+    "orders of a lost ledger's retries": lambda ledger: strangers.unknown_retries(ledger, bytes(32)),
+    "whether a lost ledger has retried": lambda ledger: strangers.has_retry(ledger, bytes(32), 1),
+    "what was seen before it was recorded": hold_back,
     "what of a batch is unfinished": lambda ledger: listing.unfinished_of(ledger, (2,)),
     "what is unfinished": lambda ledger: listing.unfinished_of(ledger, None),
     "the oldest queued": listing.oldest_queued_us,
@@ -141,7 +155,9 @@ def test_a_hot_question_is_answered_from_an_index(traced: Traced, what: str) -> 
     for statement, step in traced.plans():
         if step.startswith("SCAN"):
             table = step.split()[1]
-            is_walk = any(name in step for name in WALKED) or (table == "orders" and " LIMIT " in statement)
+            is_walk = any(name in step for name in WALKED) or (
+                table in ("orders", "strangers") and " LIMIT " in statement
+            )
             assert table not in LARGE or is_walk, f"{step}\nin {statement}"
 
 

@@ -82,7 +82,7 @@ class Senders:
                 channel.close()
                 return
             try:
-                answers = self._send(channel, job)
+                answers = send(self._venue, channel, job)
             except BaseException as exc:  # a bug of ours: the request may have left
                 detail = f"internal error: {type(exc).__name__}"
                 answers = [
@@ -91,17 +91,19 @@ class Senders:
                 ]
             self.answers.put(answers)
 
-    def _send(self, channel: Channel, job: Job) -> list[Answer]:
-        first = job[0]
-        signed_ms = first.command.last_signed_ms
-        assert signed_ms is not None
-        if first.command.kind is CommandKind.CANCEL:
-            assert first.order.order_id is not None
-            event = self._venue.orders.cancel(
-                channel, first.order.order_id, first.ticker, first.subaccount, first.command.attempts, signed_ms
-            )
-            return [(first, event)]
-        requests = [OrderRequest(entry.body, entry.client_order_id, entry.command.attempts) for entry in job]
-        if len(requests) == 1:
-            return [(first, self._venue.orders.create(channel, requests[0], signed_ms))]
-        return list(zip(job, self._venue.orders.create_batch(channel, requests, signed_ms), strict=True))
+
+def send(venue: Venue, channel: Channel, job: Job) -> list[Answer]:
+    """Send one job over a channel, once, as claimed; what became of each of its commands."""
+    first = job[0]
+    signed_ms = first.command.last_signed_ms
+    assert signed_ms is not None
+    if first.command.kind is CommandKind.CANCEL:
+        assert first.order.order_id is not None
+        event = venue.orders.cancel(
+            channel, first.order.order_id, first.ticker, first.subaccount, first.command.attempts, signed_ms
+        )
+        return [(first, event)]
+    requests = [OrderRequest(entry.body, entry.client_order_id, entry.command.attempts) for entry in job]
+    if len(requests) == 1:
+        return [(first, venue.orders.create(channel, requests[0], signed_ms))]
+    return list(zip(job, venue.orders.create_batch(channel, requests, signed_ms), strict=True))

@@ -13,7 +13,7 @@ import pages
 import pytest
 
 from oms.cli.playground import wait_until
-from oms.lab import verdict
+from oms.lab.judge import arrived, judge, tally
 from oms.sandbox.launch import launch
 from oms.sandbox.options import STATE_FILE, ServeOptions
 
@@ -65,7 +65,7 @@ class Desk:
         """Start a program, and SIGKILL it and all its children when so many orders have reached the exchange."""
         with self.start(*words) as process:
             try:
-                wait_until(lambda: len(verdict.arrived(self.exchange)) >= count, f"{count} orders arrived")
+                wait_until(lambda: len(arrived(self.exchange)) >= count, f"{count} orders arrived")
             finally:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
@@ -74,8 +74,8 @@ class Desk:
         """How many orders the exchange holds, after a reconciliation that leaves no disagreement."""
         code, _, err = self.run("oms", "reconcile")
         assert code == 0, err
-        assert verdict.judge(self.ledger, self.exchange) == []
-        intents, orders = verdict.tally(self.ledger, self.exchange)
+        assert judge(self.ledger, self.exchange, is_settled=True) == []
+        intents, orders = tally(self.ledger, self.exchange)
         assert intents == orders
         return orders
 

@@ -17,7 +17,7 @@ import pytest
 from pages import PROJECT, Command, Terminal
 
 from oms.cli.playground import wait_until
-from oms.lab import verdict
+from oms.lab.judge import arrived
 from oms.sandbox.launch import launch
 from oms.sandbox.options import STATE_FILE, ServeOptions
 
@@ -60,7 +60,7 @@ def killed_batch(terminal: Terminal) -> None:
         submit, cwd=terminal.clone, env={**terminal.variables(), **one_by_one}, stdout=PIPE, stderr=PIPE
     ) as process:
         try:
-            wait_until(lambda: len(verdict.arrived(directory / STATE_FILE)) == 1, "the first order arrived")
+            wait_until(lambda: len(arrived(directory / STATE_FILE)) == 1, "the first order arrived")
         finally:
             process.kill()
             process.communicate()

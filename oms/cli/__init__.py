@@ -9,7 +9,6 @@
     terminal    colour, terminals, questions, escaping of text that came from elsewhere
     notes       stderr: sentences, warnings, progress, the log
     signals     SIGINT and SIGTERM
-    verdict     the demo's judge: compares two database files on its own
 
 One module per command group: submit, reconcile, cancel, orders, status, markets, configuration, database, sandbox,
 doctor, demo, topics.

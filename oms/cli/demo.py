@@ -107,7 +107,7 @@ class _Story:
 
 
 def _play(place: "Playground", facts: Facts, say: _Story) -> "list[OrderRecord]":
-    from oms.lab import verdict
+    from oms.lab.judge import judge, tally
 
     place.orders.write_text("".join(f"{line}\n" for line in _file_lines()))
     place.open_exchange(_faults(place.preview()), SENDERS)
@@ -129,8 +129,9 @@ def _play(place: "Playground", facts: Facts, say: _Story) -> "list[OrderRecord]"
     facts.recorded_again = again.answer["recorded"]
     say.step("again", f"the same file once more: {again.answer['preexisting']} known, {facts.recorded_again} placed")
     rows = place.listed()
-    facts.intents, facts.exchange_orders = verdict.tally(place.ledger, place.exchange)
-    facts.findings = verdict.judge(place.ledger, place.exchange) + list(_short(facts))
+    facts.intents, facts.exchange_orders = tally(place.ledger, place.exchange)
+    findings = judge(place.ledger, place.exchange, is_settled=True)
+    facts.findings = [each.sentence for each in findings] + list(_short(facts))
     return rows
 
 
@@ -159,17 +160,17 @@ def _faults(ids: Sequence[str]) -> list[Mapping[str, Any]]:
 def _crash(place: "Playground", facts: Facts) -> "list[OrderRecord]":
     """Submit, kill in the middle; the ledger's orders as the dead process left them."""
     from oms.cli.playground import DemoFailed, wait_until
-    from oms.lab import verdict
+    from oms.lab.judge import arrived
 
     with place.start("submit", str(place.orders)) as process:
         try:
             wait_until(
-                lambda: len(verdict.arrived(place.exchange)) >= KILL_AFTER or process.poll() is not None,
+                lambda: len(arrived(place.exchange)) >= KILL_AFTER or process.poll() is not None,
                 f"{KILL_AFTER} requests at the exchange",
             )
             if process.returncode is not None:
                 raise DemoFailed(f"oms ended by itself ({process.returncode}) before it could be killed")
-            facts.requests_before_kill = len(verdict.arrived(place.exchange))
+            facts.requests_before_kill = len(arrived(place.exchange))
             wait_until(lambda: _is_settled(place.listed()), "the answers so far in the ledger")
         finally:
             _end(process)

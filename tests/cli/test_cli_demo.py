@@ -17,7 +17,7 @@ from cli_fake import Cli
 
 from oms.cli import playground
 from oms.cli.playground import Finished, Playground
-from oms.lab import verdict
+from oms.lab.judge import judge
 
 pytestmark = pytest.mark.slow
 
@@ -107,9 +107,9 @@ def test_the_judge_sees_what_is_planted_in_the_real_files(
     played: Played, tmp_path: Path, plant: Callable[[Path], None], finding: str
 ) -> None:
     copy = Playground(Path(shutil.copytree(played.place, tmp_path / "copy")))
-    assert verdict.judge(copy.ledger, copy.exchange) == []
+    assert judge(copy.ledger, copy.exchange, is_settled=True) == []
     plant(copy.exchange)
-    assert verdict.judge(copy.ledger, copy.exchange)[0].startswith(finding)
+    assert judge(copy.ledger, copy.exchange, is_settled=True)[0].sentence.startswith(finding)
 
 
 def test_a_demo_over_the_last_one_fails_where_a_duplicate_is_planted(

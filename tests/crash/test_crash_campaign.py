@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oms.lab.verdict import judge
+from oms.lab.judge import judge
 from tests.crash import inspection
 from tests.crash.lives import Life, World
 
@@ -122,7 +122,8 @@ class Campaign:
         # Only a cancel that came first may keep a row from being sent: there is no time to live, and no `never`.
         ended = [order for order in seen.orders if order["status"] == "unsent"]
         found += [f"given up: {order}" for order in ended if order["reason"] != "cancel_requested"]
-        found += judge(self.world.ledger, self.world.exchange)  # trades and positions too
+        judged = judge(self.world.ledger, self.world.exchange, is_settled=True)  # trades and positions too
+        found += [str(finding) for finding in judged]
         assert not found, self.report(*found)
 
     def _end_well(self, argv: list[str], codes: set[int]) -> Life:

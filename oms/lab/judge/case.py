@@ -16,7 +16,8 @@ Said = Iterator[tuple[str | None, str]]
 class Case:
     """`is_level`: both sides are of one moment, so they have to agree. `is_quiet`: nothing may be left to do.
 
-    `is_alone`: nobody else uses the account, so every order there must be in this ledger.
+    `is_alone`: nobody else uses the account, so every order there must be in this ledger. `is_complete`: nothing of the
+    ledger was ever lost, so every request that arrived is on its record.
     """
 
     ledger: Ledger
@@ -24,6 +25,7 @@ class Case:
     is_level: bool = False
     is_quiet: bool = False
     is_alone: bool = True
+    is_complete: bool = True
     orders: dict[str, Row] = field(default_factory=dict)  # by client_order_id
     names: dict[int, str] = field(default_factory=dict)  # client_order_id by key
     events: dict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))  # by order key, in order of n

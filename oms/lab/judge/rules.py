@@ -77,7 +77,9 @@ class Rule:
     look: Callable[[Case], Said]
     of: str  # what is counted: orders, events, ...
     then: str  # what a person does about a breach
-    needs: str = "ledger"  # ledger, exchange, log (of requests), level (both sides of one moment), quiet
+    needs: str = (
+        "ledger"  # ledger, exchange, log (of requests), record (of them), level (both sides of one moment), quiet
+    )
 
     def is_asked(self, case: Case) -> bool:
         """Whether there is what the rule needs."""
@@ -85,6 +87,7 @@ class Rule:
             "ledger": True,
             "exchange": case.book is not None,
             "log": case.book is not None and case.book.requests is not None,
+            "record": case.book is not None and case.book.requests is not None and case.is_complete,
             "level": case.book is not None and case.is_level,
             "quiet": case.is_quiet,
         }
@@ -114,7 +117,7 @@ RULES = (
     Rule("I9", "order_ids", agreement.order_ids_agree, "orders", _BREACH, "exchange"),
     Rule("I21", "orders made elsewhere", agreement.no_stranger_is_adopted, "there", _BREACH, "exchange"),
     Rule("I10", "fill_count on both sides", agreement.nothing_is_ahead_of_the_exchange, "orders", _BEHIND, "exchange"),
-    Rule("I1", "requests that arrived", wire.every_request_was_claimed, "requests", _BREACH, "log"),
+    Rule("I1", "requests that arrived", wire.every_request_was_claimed, "requests", _BREACH, "record"),
     Rule("I5", "bytes that arrived", wire.every_attempt_sends_the_same, "requests", _BREACH, "log"),
     Rule("I24", "requests in a second", wire.no_tight_loop, "requests", _BREACH, "log"),
     Rule("I8", "rejected and unsent orders", agreement.endings_are_true, "orders", _BEHIND, "level"),
@@ -136,30 +139,41 @@ class Checked:
 
 
 def examine(
-    ledger: Path, exchange: Path | Raw | None, *, is_quiet: bool, is_level: bool, is_alone: bool
+    ledger: Path,
+    exchange: Path | Raw | None,
+    *,
+    is_quiet: bool,
+    is_level: bool,
+    is_alone: bool,
+    is_complete: bool = True,
 ) -> list[Checked]:
     """Ask every rule that has what it needs, in the order of RULES.
 
     `is_quiet`: nothing may be left to do. `is_level`: both sides are of one moment and have to agree in everything.
-    `is_alone`: nobody else uses the account. Both sides are only read, the exchange's first, so that what is placed
+    `is_alone`: nobody else uses the account. `is_complete`: the ledger was never lost, copied or restored, so every
+    request that arrived is on its record. Both sides are only read, the exchange's first, so that what is placed
     meanwhile is not taken for unknown. Raises sqlite3.Error, OSError for a file that is not what it is said to be,
     ValueError for a body that is no answer of the exchange.
     """
     book = None if exchange is None else read_book(exchange)
-    case = Case(read_ledger(ledger), book, is_level, is_quiet, is_alone)
+    case = Case(read_ledger(ledger), book, is_level, is_quiet, is_alone, is_complete)
     if not case.ledger.is_known:
         return [_ask(RULES[0], case)]
     prepare(case)
     return [_ask(rule, case) for rule in RULES if rule.is_asked(case)]
 
 
-def judge(ledger: Path, exchange: Path | Raw | None, *, is_settled: bool, is_alone: bool = True) -> list[Finding]:
+def judge(
+    ledger: Path, exchange: Path | Raw | None, *, is_settled: bool, is_alone: bool = True, is_complete: bool = True
+) -> list[Finding]:
     """Every breach of an invariant, the worst first; empty when all that can be seen from here holds.
 
     With `is_settled` nothing may be left to do and both sides have to agree in everything; without it only what must
     hold at any moment, in mid-crash too. Reads and raises as `examine` does.
     """
-    checked = examine(ledger, exchange, is_quiet=is_settled, is_level=is_settled, is_alone=is_alone)
+    checked = examine(
+        ledger, exchange, is_quiet=is_settled, is_level=is_settled, is_alone=is_alone, is_complete=is_complete
+    )
     return by_weight(finding for each in checked for finding in each.findings)
 
 

@@ -6,7 +6,7 @@ other process can come in between (P5).
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, or_, select, text
@@ -102,7 +102,7 @@ class Desk:
         with self._ledger.read() as connection:
             if connection.execute(_CLAIMABLE_CANCEL).scalar():
                 return True
-            return self._scope.creates and bool(self._batches(connection))
+            return self._scope.creates and any(self._batches(connection))
 
     def refresh(self) -> None:
         """Forget what was read ahead: somebody else may have moved it (a withdrawal, a resolution)."""
@@ -117,7 +117,8 @@ class Desk:
         self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool], *, has_cancels: bool
     ) -> list[Fact]:
         # Once a turn, and before anything of it is decided: what is claimed or withdrawn here still reads as queued.
-        if self._scope.creates and not self._ahead:
+        if self._scope.creates and len(self._ahead) < want:
+            self._ahead.clear()
             self._read_ahead(connection, now, max(want, _READ_AHEAD))
         facts, taken = self._cancels(connection, want, now, admit) if has_cancels else ([], 0)
         while taken < want and self._ahead:
@@ -181,15 +182,14 @@ class Desk:
         pause_ms = 500 << min(entry.command.attempts, 8)
         return self._scope.has(entry.batch_key) and now.signed_ms - (entry.command.last_signed_ms or 0) >= pause_ms
 
-    def _batches(self, connection: Connection) -> list[int]:
+    def _batches(self, connection: Connection) -> Iterator[int]:
         """The batches of this run's scope that have queued creates, oldest first, by one index step each."""
-        found: list[int] = []
-        last: int | None = connection.execute(_NEXT_BATCH, {"last": 0}).scalar()
-        while last is not None:
-            if self._scope.has(last) and connection.execute(_MAY_BE_CLAIMED, {"key": last}).scalar():
-                found.append(last)
-            last = connection.execute(_NEXT_BATCH, {"last": last}).scalar()
-        return found
+        before_first = min([self._scope.newer_than, *(key - 1 for key in self._scope.batches)])
+        found = connection.execute(_NEXT_BATCH, {"last": before_first}).scalar()
+        while found is not None:
+            if self._scope.has(found) and connection.execute(_MAY_BE_CLAIMED, {"key": found}).scalar():
+                yield found
+            found = connection.execute(_NEXT_BATCH, {"last": found}).scalar()
 
 
 def _claim(entry: Entry, now: Now, epoch: int | None) -> Fact:

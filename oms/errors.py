@@ -20,7 +20,6 @@
         Refused            5      the exchange said no, with a parsed code: .code .http_status
         OutcomeUnknown     3      it may have been acted on: ask before doing anything
       ReadFailed           6    a read of the exchange did not succeed; it says nothing about any order
-      Halted               6    sending is stopped by hand
       Interrupted    130, 143   a signal ended it before anything was recorded or sent
 
 Foreign exceptions are translated once, at the door of the room that meets them (`raise ... from exc`). When unsure
@@ -193,13 +192,6 @@ class ReadFailed(OmsError):
     """A read of the exchange did not succeed. It is no observation and says nothing about any order."""
 
     code = "read_failed"
-    exit_code = 6
-
-
-class Halted(OmsError):
-    """Sending is stopped by hand."""
-
-    code = "halted"
     exit_code = 6
 
 

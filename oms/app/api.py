@@ -6,7 +6,6 @@ one only brings them together.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from oms.app import intake, reports, views
-from oms.app.questions import Preview, ResumePrompt
+from oms.app.questions import Preview, ResumePrompt, stale
 from oms.app.retry import next_retry
 from oms.app.tally import Ended, Memory
 from oms.config import Config, load
@@ -50,8 +49,6 @@ _TWINS = (
     " --batch name where a repeated command means the same order"
 )
 
-# Resuming what was recorded longer ago than this names its age and, in prod, asks (design 5).
-_STALE_US = 15 * 60 * 1_000_000
 _LOCK_WAIT_S = 30
 
 
@@ -122,14 +119,19 @@ class Oms:
         send: bool = True,
         wait: bool = True,
         confirm: Callable[[Preview], bool] | None = None,
+        resume: Callable[[ResumePrompt], bool] | None = None,
         progress: Report | None = None,
     ) -> SubmitReport:
         """Record the rows of a file (or of `stdin`, when `path` is None), then send each once.
 
         The same file again places nothing twice; `send=False` only records. `confirm` is asked before anything is
-        recorded where the design wants a question (prod, more than one order); False raises ConfirmationNeeded.
+        recorded where the design wants a question (prod, more than one order), `resume` before rows are sent that
+        were recorded over 15 minutes ago; False raises ConfirmationNeeded.
         """
         with self._offer_file(path, stdin, batch) as offer:
+            known = self._known(offer.batch(None))
+            if known is not None and send:
+                self._ask_stale(known.key, resume)
             return self._submit(offer, ttl_s, send=send, wait=wait, confirm=confirm, progress=progress or _silent)
 
     def retry(
@@ -155,13 +157,16 @@ class Oms:
         confirm: Callable[[ResumePrompt], bool] | None = None,
         progress: Report | None = None,
     ) -> SubmitReport:
-        """Resolve what earlier runs left in doubt and send everything that is pending."""
+        """Resolve what earlier runs left in doubt and send everything that is pending.
+
+        `confirm` is asked where some of it was recorded over 15 minutes ago; False raises ConfirmationNeeded.
+        """
         try:
             ledger = self._open(create=False, writable=True)
         except LedgerMissing:
             return reports.nothing(self.config.environment)
         began_us = self._now_us()
-        notes = self._resume_notes(ledger, confirm)
+        self._ask_stale(None, confirm)
         ended = self._runs(ledger).send(
             "submit",
             Scope(),
@@ -169,7 +174,6 @@ class Oms:
             is_done=lambda: not any(listing.unfinished_of(ledger, None)),
             wait=wait,
         )
-        ended.notes[:0] = notes
         return reports.of_drain(ledger, ended, began_us)
 
     def preview(self, orders: Iterable[object], *, batch: str | None = None) -> list[dict[str, Any]]:
@@ -475,21 +479,10 @@ class Oms:
         )
         return reports.of_batch(ledger, batch, ended, began_us)
 
-    def _resume_notes(self, ledger: Ledger, confirm: Callable[[ResumePrompt], bool] | None) -> list[str]:
-        oldest_us = listing.oldest_queued_us(ledger)
-        if oldest_us is None:
-            return []
-        age_us = self._now_us() - oldest_us
-        if age_us < _STALE_US:
-            return []
-        queued = listing.unfinished_of(ledger, None)[0]
-        prompt = ResumePrompt(count=queued, oldest_age_s=age_us // 1_000_000, environment=self.config.environment)
-        if self.config.environment == "prod" and confirm is not None and not confirm(prompt):
+    def _ask_stale(self, batch_key: int | None, confirm: Callable[[ResumePrompt], bool] | None) -> None:
+        """Old queued orders are named before they are sent: the market may not be what it was."""
+        prompt = stale(self._open(create=False), batch_key, self.config.environment, self._now_us())
+        if prompt is not None and confirm is not None and not confirm(prompt):
             raise ConfirmationNeeded(
                 "declined; nothing was sent, everything stays queued", hint="`oms withdraw` ends it"
             )
-        return [f"resuming {queued} orders; the oldest was recorded {time.strftime('%Hh%Mm', _span(age_us))} ago"]
-
-
-def _span(age_us: int) -> time.struct_time:
-    return time.gmtime(age_us // 1_000_000)

@@ -41,11 +41,6 @@ class Answer:
         self._finished = False
 
     @property
-    def is_json(self) -> bool:
-        """Whether failures belong on stdout too."""
-        return self.form in ("json", "jsonl")
-
-    @property
     def is_terminal_table(self) -> bool:
         """Whether a person reads this answer as it appears."""
         return self.form == "table" and terminal.is_terminal(sys.stdout)

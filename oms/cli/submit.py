@@ -135,9 +135,10 @@ def _submit_file(invocation: Invocation, oms: "Oms", file: str, yes: bool, **cal
         invocation.confirm(question, yes=yes, piped_input=piped)
         return True
 
+    resume = _resume_question(invocation, yes)
     if piped:
-        return oms.submit_file(None, stdin=stdin_bytes(invocation), confirm=confirm, **call)
-    return oms.submit_file(Path(file), confirm=confirm, **call)
+        return oms.submit_file(None, stdin=stdin_bytes(invocation), confirm=confirm, resume=resume, **call)
+    return oms.submit_file(Path(file), confirm=confirm, resume=resume, **call)
 
 
 def _submit_row(oms: "Oms", row: Mapping[str, Any], **call: Any) -> "SubmitReport":
@@ -177,9 +178,13 @@ def _resume_question(invocation: Invocation, yes: bool) -> "Callable[[ResumeProm
     def confirm(prompt: "ResumePrompt") -> bool:
         age = duration_text(prompt.oldest_age_s)
         question = f"Send {prompt.count} pending orders, the oldest recorded {age} ago, in {prompt.environment}?"
+        orders = counted(prompt.count, "pending order")
+        invocation.notes.say(f"{orders}, the oldest recorded {age} ago, will be sent in {prompt.environment}")
+        if yes or prompt.environment != "prod":
+            return True
         with invocation.signals.asking():
-            # Draining sends what was agreed to before, so a script that cannot be asked goes on.
-            return yes or terminal.ask(question, invocation.signals.read) is not False
+            # What is pending was agreed to before, so a script that cannot be asked goes on.
+            return terminal.ask(question, invocation.signals.read) is not False
 
     return confirm
 

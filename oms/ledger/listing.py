@@ -264,15 +264,14 @@ def oldest_doubt_us(ledger: Ledger) -> int | None:
     return int(value) if value is not None else None
 
 
-def oldest_queued_us(ledger: Ledger) -> int | None:
-    """When the oldest queued create was recorded."""
+def oldest_queued_us(ledger: Ledger, batch_key: int | None = None) -> int | None:
+    """When the oldest queued create was recorded, of all batches or of one."""
+    query = (
+        f"SELECT min(batch_key) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind = 'create'"  # noqa: S608
+    )
+    of_batch = "" if batch_key is None else " AND batch_key = :key"
     with ledger.read() as connection:
-        key = connection.execute(
-            text(
-                f"SELECT min(batch_key) FROM commands WHERE {schema.UNFINISHED_SQL}"  # noqa: S608
-                " AND state = 'queued' AND kind = 'create'"
-            )
-        ).scalar()
+        key = connection.execute(text(query + of_batch), {} if batch_key is None else {"key": batch_key}).scalar()
         if key is None:
             return None
         value = connection.execute(select(_b.created_at_us).where(_b.key == key)).scalar()

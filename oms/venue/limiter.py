@@ -120,11 +120,6 @@ class Limiter:
         with self._lock:
             return self.write.take(orders * self.costs.of(CREATE), now_us, floor=self.reserve)
 
-    def creates_affordable(self, now_us: int) -> int:
-        """How many creates could be taken right now."""
-        with self._lock:
-            return max(0, (self.write.available(now_us) - self.reserve) // max(1, self.costs.of(CREATE)))
-
     def take_cancel(self, now_us: int) -> int:
         """Tokens for one cancel, the reserve included: 0 when taken, else the microseconds to wait."""
         with self._lock:

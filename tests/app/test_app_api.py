@@ -117,18 +117,26 @@ def test_several_orders_in_prod_are_asked_about_once_and_a_no_records_nothing(co
     assert len(asked) == 2, "what is recorded was agreed to"
 
 
+@pytest.mark.parametrize("by", ["drain", "the same file again"])
 @pytest.mark.parametrize(("minutes", "is_asked"), [(14, False), (16, True)])
-def test_resuming_what_is_old_in_prod_is_asked_about_with_count_and_age(
-    config: Config, minutes: int, is_asked: bool
+def test_resuming_what_is_old_is_asked_about_with_count_and_age(
+    config: Config, tmp_path: Path, minutes: int, is_asked: bool, by: str
 ) -> None:
+    path = tmp_path / "o.csv"
+    path.write_text("ticker,action,side,count,price\nT,buy,yes,10,0.50\nT,buy,no,3,0.20\n")
     asked: list[ResumePrompt] = []
 
     def answer(prompt: ResumePrompt) -> bool:
         asked.append(prompt)
         return False
 
+    def resume(oms: Oms) -> int:
+        if by == "drain":
+            return oms.drain(confirm=answer).exit_code
+        return oms.submit_file(path, resume=answer).exit_code
+
     with Oms.open(config) as oms:
-        oms.submit([row(), row(count="2")], batch="b", send=False)
+        oms.submit_file(path, send=False)
     assert config.ledger_path is not None
     with closing(sqlite3.connect(config.ledger_path)) as db:
         db.execute(f"UPDATE batches SET created_at_us = created_at_us - {minutes} * 60000000")
@@ -136,12 +144,12 @@ def test_resuming_what_is_old_in_prod_is_asked_about_with_count_and_age(
     with Oms.open(config) as oms:
         if is_asked:
             with pytest.raises(ConfirmationNeeded):
-                oms.drain(confirm=answer)
+                resume(oms)
             ((prompt),) = asked
             assert (prompt.count, prompt.environment) == (2, "prod")
             assert 960 <= prompt.oldest_age_s < 1_020
         else:
-            assert oms.drain(confirm=answer).exit_code == 4
+            assert resume(oms) == 4
             assert asked == []
 
 

@@ -25,7 +25,6 @@ FAILURES: list[tuple[OmsError, int]] = [
     (errors.NotSent("x"), 6),
     (errors.OutcomeUnknown("x"), 3),
     (errors.ReadFailed("x"), 6),
-    (errors.Halted("x"), 6),
     (Refused("x", http_status=400, exchange_code="c"), 5),
 ]
 

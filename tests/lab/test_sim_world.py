@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oms.lab.verdict import judge
+from oms.lab.judge import judge
 from oms.lab.world import World
 
 ROWS = [
@@ -29,7 +29,7 @@ def test_a_life_without_harm_places_every_order(folder: Path) -> None:
         life = world.live("submit", ROWS, batch="b")
         assert (life.exit_code, life.report.counts, life.crashed) == (0, {"resting": 2}, "")
         assert world.live("reconcile").exit_code == 0
-        assert judge(world.ledger_path, world.exchange_path) == []
+        assert judge(world.ledger_path, world.exchange_path, is_settled=True) == []
 
 
 def test_a_kill_at_every_step_of_a_submission_is_made_whole_by_the_next_one(folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_kill_at_every_step_of_a_submission_is_made_whole_by_the_next_one(fold
             life = world.live("submit", ROWS, batch="b", crash_at=step)
             assert world.live("submit", ROWS, batch="b").exit_code == 0, life
             assert world.live("reconcile").exit_code == 0, life
-            assert judge(world.ledger_path, world.exchange_path) == [], life
+            assert judge(world.ledger_path, world.exchange_path, is_settled=True) == [], life
         if not life.crashed:
             break
     assert step > 50

@@ -103,19 +103,28 @@ def _from_bodies(raw: Raw) -> Book:
 
 def _read(pages: Sequence[bytes], name: str, read: Any, unread: list[str]) -> Iterator[Any]:
     for page in pages:
-        document = json.loads(page, parse_float=Decimal)
-        if not isinstance(document, dict) or not isinstance(document.get(name) or [], list):
-            raise ValueError(f"a body of the exchange's {name} has no list of them")
-        for item in document.get(name) or []:
+        for item in _items(page, name):
             try:
                 yield read(item)
             except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation):
                 unread.append(f"an item of the exchange's {name} cannot be read: {json.dumps(item, default=str)[:200]}")
 
 
+def _items(page: bytes, name: str) -> list[Any]:
+    try:
+        document = json.loads(page, parse_float=Decimal)
+    except RecursionError:
+        raise ValueError(f"a body of the exchange's {name} is nested beyond reading") from None
+    items = document.get(name) or [] if isinstance(document, dict) else None
+    if not isinstance(items, list):
+        raise ValueError(f"a body of the exchange's {name} has no list of them")
+    return items
+
+
 def _order(item: Row) -> Row:
+    name = item.get("client_order_id")
     return {
-        "client_order_id": item.get("client_order_id") or "",
+        "client_order_id": "" if name is None or name == "" else _text(name),
         "order_id": _text(item["order_id"]),
         "status": _text(item["status"]),
         "ticker": _text(item["ticker"]),

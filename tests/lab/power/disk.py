@@ -5,11 +5,13 @@ what a sync has made durable, and in order everything since: writes, truncations
 the folder. A kill loses nothing of that. A power cut loses all of it but what the model lets survive.
 """
 
+import gc
 import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
@@ -43,7 +45,7 @@ class Inode:
     durable: bytearray = field(default_factory=bytearray)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, frozen=True, slots=True)
 class Write:
     """Bytes written and not synced; `data` None cuts the file off at `offset`, or fills it up to there."""
 
@@ -61,7 +63,7 @@ class Write:
         return [Write(self.inode, a, self.data[a - start : b - start]) for a, b in pairwise(edges)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, frozen=True, slots=True)
 class Name:
     """A name given (`inode`) or taken away (None) in its folder, which was not synced since."""
 
@@ -71,6 +73,14 @@ class Name:
 
 
 Change = Write | Name
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A moment of a disk: what the files show, and what of it is durable."""
+
+    files: dict[str, bytes]
+    state: tuple[dict[str, Inode], dict[str, Inode], list[Change], set[Change]]
 
 
 class Disk:
@@ -86,7 +96,7 @@ class Disk:
         self.names: dict[str, Inode] = {}  # as the processes see them
         self._durable_names: dict[str, Inode] = {}
         self._unsynced: list[Change] = []
-        self._stuck: set[int] = set()  # changes whose sync has failed: no later sync writes them (fsyncgate)
+        self._stuck: set[Change] = set()  # changes whose sync has failed: no later sync writes them (fsyncgate)
 
     def has(self, path: str) -> bool:
         """Whether the path lies in the folder of this disk."""
@@ -120,11 +130,12 @@ class Disk:
         return made
 
     def unlinked(self, path: str) -> None:
-        self.inode_if_known(path)
+        self.names.pop(path, None)
         self._unsynced.append(Name(path, None))
 
-    def inode_if_known(self, path: str) -> Inode | None:
-        return self.names.pop(path, None)
+    def linked(self, path: str, to: str) -> None:
+        self.names[to] = self.inode(path)
+        self._unsynced.append(Name(to, self.names[to]))
 
     def renamed(self, path: str, to: str) -> None:
         moved = self.names.pop(path)
@@ -147,14 +158,14 @@ class Disk:
 
     def sync_failed(self, inode: Inode) -> None:
         """The kernel has marked the pages clean all the same: a later sync will not write them."""
-        self._stuck |= {id(change) for change in self._unsynced if isinstance(change, Write) and change.inode is inode}
+        self._stuck |= {change for change in self._unsynced if isinstance(change, Write) and change.inode is inode}
 
     def _settle(self, is_synced: Callable[[Change], bool]) -> None:
         if self.lies:
             return
         rest: list[Change] = []
         for change in self._unsynced:
-            if is_synced(change) and id(change) not in self._stuck:
+            if is_synced(change) and change not in self._stuck:
                 _apply(change, self._durable_names)
                 self.version += 1
             else:
@@ -194,28 +205,46 @@ class Disk:
 
         No file of the disk may be open. Files that nobody tracks (`gone`: by the ends of their names) do not survive.
         """
-        assert self.open_files == 0, f"{self.open_files} files of the dead process are still open"
+        self._check_closed()
         self.off = None
         if loss is Loss.NOTHING:
             return
         left = self.survivors(loss, seed)
-        for path in [
-            path for path in self._present() if path not in left and (path in self.names or _ends(path, gone))
-        ]:
-            os.unlink(path)
-        for path, data in left.items():
-            _write_in_place(path, data)  # the same inode: the ledger's mark knows its number
+        self._show(left, gone)
         self.names = {path: Inode(bytearray(data)) for path, data in left.items()}
         self._durable_names = dict(self.names)
         self._unsynced, self._stuck = [], set()
         self.version += 1
 
+    def remembered(self) -> "Memory":
+        """Everything as it is now, to come back to. No file of the disk may be open."""
+        self._check_closed()
+        files = {path: Path(path).read_bytes() for path in self.names if os.path.exists(path)}
+        return Memory(files, deepcopy((self.names, self._durable_names, self._unsynced, self._stuck)))
+
+    def recall(self, memory: "Memory", gone: Collection[str] = ()) -> None:
+        """As it was then, after the death of whatever ran."""
+        self._check_closed()
+        self._show(memory.files, gone)
+        self.off = None
+        self.names, self._durable_names, self._unsynced, self._stuck = deepcopy(memory.state)
+        self.version += 1
+
+    def _check_closed(self) -> None:
+        if self.open_files:
+            gc.collect()  # an exception that ended a life may hold its last connection
+        assert self.open_files == 0, f"{self.open_files} files of the dead process are still open"
+
+    def _show(self, files: dict[str, bytes], gone: Collection[str]) -> None:
+        """Write files into the folder, in place: the ledger's mark knows the number of its inode."""
+        for path in self._present():
+            if path not in files and (path in self.names or path.endswith(tuple(gone))):
+                os.unlink(path)
+        for path, data in files.items():
+            _write_in_place(path, data)
+
     def _present(self) -> list[str]:
         return [entry.path for entry in os.scandir(self.folder) if entry.is_file()]
-
-
-def _ends(path: str, ends: Collection[str]) -> bool:
-    return path.endswith(tuple(ends))
 
 
 def _write_in_place(path: str, data: bytes) -> None:

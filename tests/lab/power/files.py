@@ -6,6 +6,7 @@ lock on them means anything, and no lock outlives a reboot. `-shm` is not either
 """
 
 import os
+import pathlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,7 +15,8 @@ from unittest.mock import patch
 from oms.ledger import backup, engine, ledger, lock, restore
 from tests.lab.power.disk import Disk
 
-_MODULES = (backup, engine, ledger, lock, restore)
+# pathlib for Path.unlink.
+_MODULES = (backup, engine, ledger, lock, restore, pathlib)
 # What no model lets survive a power cut: nothing rests on these.
 GONE = (".lock", ".gate", ".recording", "-shm")
 
@@ -80,6 +82,19 @@ class _Os:
             self._disk.ask("delete", name)
             self._disk.unlinked(name)
         os.unlink(path)
+
+    def link(self, path: Any, to: Any) -> None:
+        name, other = os.path.realpath(path), os.path.realpath(to)
+        if self._disk.has(name):
+            self._disk.ask("link", name)
+        os.link(path, to)
+        if self._disk.has(name):
+            self._disk.linked(name, other)
+
+    def rename(self, path: Any, to: Any) -> None:
+        if not os.path.exists(path):
+            raise FileNotFoundError(path)
+        self.replace(path, to)
 
     def replace(self, path: Any, to: Any) -> None:
         name, other = os.path.realpath(path), os.path.realpath(to)

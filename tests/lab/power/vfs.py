@@ -229,7 +229,8 @@ class PowerVfs:
         held = self._files[file]
         code = _asked(held.disk, "sync", held.path)
         if code:
-            held.disk.sync_failed(held.inode)
+            if held.disk.off is None:
+                held.disk.sync_failed(held.inode)
             return code
         held.disk.synced(held.inode)
         if held.syncs_folder:
@@ -253,6 +254,7 @@ def _asked(disk: Disk, deed: str, path: str) -> int:
         if exc.errno == errno.EBUSY:
             return _BUSY
         return _FULL if exc.errno == errno.ENOSPC else _IOERR | _EXTENDED.get(deed, 0) << 8
-    except BaseException:
+    except BaseException as exc:
+        exc.__traceback__ = None  # its frames would keep the cursors of the dead process, and so its files, open
         return _IOERR | _EXTENDED.get(deed, 0) << 8
     return _OK

@@ -29,7 +29,7 @@ class Witness:
         self.breaches: list[str] = []
 
     def creates(self, sent: Iterable[tuple[str, int | None]]) -> None:
-        """A create of each client_order_id leaves now, with that attempt (None: any)."""
+        """A create of each client_order_id leaves now, at least for the so-manieth time (None: once)."""
         self._look(_CREATE, list(sent))
 
     def cancel(self, order_id: str) -> None:
@@ -43,7 +43,7 @@ class Witness:
             with self._disk.opened(self._ledger, loss, seed=self.sends) as left:
                 for name, attempt in sent:
                     found = _asked(left, query, name)
-                    if found is None or found[0] != "on_wire" or found[1] != (attempt or found[1]):
+                    if found is None or found[0] != "on_wire" or found[1] < (attempt or 1):
                         self.breaches.append(f"I1: {name} attempt {attempt} was sent; {loss.value}: {found}")
 
 

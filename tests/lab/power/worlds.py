@@ -1,0 +1,91 @@
+"""The laboratory's world on a simulated disk: lives end at a change of a file too, and a power cut may follow.
+
+Every send is witnessed: what a power cut at that moment would leave must show it as on the wire (P1, I1).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from oms.app.api import Oms
+from oms.lab import crash
+from oms.lab.crash import Crash, Steps
+from oms.lab.network import WELL, Fate
+from oms.lab.world import Life, World
+from oms.venue.transport import Request
+from tests.lab.power.disk import Disk, Loss
+from tests.lab.power.files import GONE
+from tests.lab.power.witness import Witness
+
+
+class Adapter(crash.Disk):
+    """A simulated disk in the words of the laboratory."""
+
+    def __init__(self, power: Disk) -> None:
+        super().__init__(Path(power.folder))
+        self._power = power
+        self.loss, self.seed = Loss.NOTHING, 0  # what the next crash costs
+
+    def remember(self) -> None:
+        if self._power.off is None:
+            self._power.off = Crash()
+
+    def restore(self) -> None:
+        self._power.restart(self.loss, self.seed, GONE)
+
+
+class PowerWorld(World):
+    """A world whose ledger lies on a simulated disk; the steps of a life are also those of the disk."""
+
+    def __init__(
+        self,
+        folder: Path,
+        power: Disk,
+        fates: Callable[[Request], Fate] = lambda request: WELL,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.power = power
+        self.adapter = Adapter(power)
+        self._fates = fates
+        self._sent: Counter[str] = Counter()
+        self.writes = 0  # requests that may change something at the exchange
+        self.broken_at: int | None = None  # how many of them had left when a fault was met
+        super().__init__(folder, fates=self._meet, disk=lambda _: self.adapter, settings=settings)
+        self.witness = Witness(power, self.ledger_path)
+
+    def _oms(self, steps: Steps) -> Oms:
+        def before(deed: str, name: str) -> None:
+            steps.reach(f"disk {deed} {name.removeprefix(self.ledger_path.name)}")
+
+        self.power.before = before
+        return super()._oms(steps)
+
+    def _lived(self, oms: Oms, verb: str, arguments: Any, options: Any, steps: Steps) -> Life:
+        try:
+            life = super()._lived(oms, verb, arguments, options, steps)
+        finally:
+            self.power.before = lambda deed, name: None
+        if steps.is_dead and not life.crashed:  # it ended inside SQLite, which told it of an error
+            self._bury(oms)
+            return Life(verb, steps.count, steps.crashed_at)
+        return life
+
+    def _meet(self, request: Request) -> Fate:
+        if request.method != "GET":
+            self.writes += 1
+            if request.method == "DELETE":
+                self.witness.cancel(request.path.rsplit("/", 1)[-1])
+            else:
+                self.witness.creates([(name, self._counted(name)) for name in _named(request.body or b"")])
+        return self._fates(request)
+
+    def _counted(self, name: str) -> int:
+        self._sent[name] += 1
+        return self._sent[name]
+
+
+def _named(body: bytes) -> list[str]:
+    document = json.loads(body)
+    return [order["client_order_id"] for order in document.get("orders", [document])]

@@ -5,12 +5,16 @@ import io
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_fake import Cli
 
+from oms import Oms
 from oms.sandbox.launch import Running, launch
 from oms.sandbox.options import ServeOptions
 
@@ -202,3 +206,17 @@ def test_nothing_pending_is_done(oms: Cli) -> None:
     oms("submit", *FLAGS)
     result = oms("submit", "--json")
     assert (result.code, result.json["queued"], result.json["recorded"]) == (0, 0, 0)
+
+
+def test_rows_that_waited_long_are_named_before_they_are_sent(oms: Cli, tmp_path: Path, exchange: Any) -> None:
+    path = tmp_path / "old.jsonl"
+    path.write_text(json.dumps({"ticker": TICKER, "side": "bid", "price": "0.01", "count": "7"}))
+    with Oms.open() as program:
+        program.submit_file(path, batch="old", send=False)
+    (ledger,) = exchange[1].rglob("*.sqlite3")
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute("UPDATE batches SET created_at_us = created_at_us - 7500000000 WHERE name = 'old'")
+    again = oms("submit", str(path), "--batch", "old")
+    assert again.code == 0
+    assert "1 pending order, the oldest recorded 2 h ago, will be sent in sandbox" in again.err.splitlines()[0]
+    assert "will be sent" not in oms("submit", str(path), "--batch", "old").err

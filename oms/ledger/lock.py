@@ -21,7 +21,7 @@ from types import TracebackType
 import msgspec
 from filelock import FileLock, Timeout
 
-from oms.errors import LedgerBusy
+from oms.errors import LedgerBusy, LedgerFailed
 
 _POLL_S = 0.005
 _MARK_WIDTH = 200  # the mark is rewritten in place: a fixed width leaves no tail of an older one
@@ -34,11 +34,16 @@ class Lock:
         self._lock = FileLock(f"{ledger_path}{suffix}", thread_local=False, mode=0o600)
 
     def acquire(self, wait_s: float | None) -> bool:
-        """Take the lock, waiting at most `wait_s` seconds (None: for ever); whether it was taken."""
+        """Take the lock, waiting at most `wait_s` seconds (None: for ever); whether it was taken.
+
+        Raises LedgerFailed when its file cannot be made.
+        """
         try:
             self._lock.acquire(timeout=-1 if wait_s is None else wait_s, poll_interval=_POLL_S)
         except Timeout:
             return False
+        except OSError as exc:
+            raise _failed(Path(self._lock.lock_file), exc) from exc
         return True
 
     def release(self) -> None:
@@ -55,6 +60,13 @@ class Lock:
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self.release()
+
+
+def _failed(path: Path, exc: OSError) -> LedgerFailed:
+    return LedgerFailed(
+        f"{path}, which lies beside the ledger, cannot be written: {exc.strerror or exc}",
+        hint="nothing more was sent; check the disk (space, permissions), then run `oms submit` to go on",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +99,20 @@ class MarkFile:
         """Replace the mark in place; with `durable` it is on the disk when this returns.
 
         After every commit it is only handed to the kernel: that survives the death of the process, and costs
-        nothing. Losing it to a power cut makes the next start read the account again, which is safe.
+        nothing. Losing it to a power cut makes the next start read the account again, which is safe. Raises
+        LedgerFailed when the disk fails; then nothing may be sent on the strength of the commit before it.
         """
-        if self._fd is None:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         text = msgspec.json.encode(
             {"id": mark.ledger_id, "epoch": mark.epoch, "seq": mark.seq, "pid": mark.pid, "inode": mark.inode}
         )
-        os.pwrite(self._fd, text.ljust(_MARK_WIDTH), 0)
-        if durable:
-            os.fsync(self._fd)
+        try:
+            if self._fd is None:
+                self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.pwrite(self._fd, text.ljust(_MARK_WIDTH), 0)
+            if durable:
+                os.fsync(self._fd)
+        except OSError as exc:
+            raise _failed(self.path, exc) from exc
 
     def close(self) -> None:
         if self._fd is not None:

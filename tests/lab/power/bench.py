@@ -59,7 +59,8 @@ class Bench:
     def __init__(self, folder: Path, power: Disk, scenario: Scenario, name: str) -> None:
         self.scenario, self.name = scenario, name
         self.counted = Counted()
-        self._folder, self._power = folder, power
+        self.power = power
+        self._folder = folder
         self._fates = scenario.fates
         world = PowerWorld(folder, power, settings=scenario.settings)
         with world:
@@ -70,12 +71,12 @@ class Bench:
 
     def begun(self) -> PowerWorld:
         """The world as it is when the command is typed."""
-        self._power.recall(self._memory, GONE)
+        self.power.recall(self._memory, GONE)
         path = self._folder / "exchange.sqlite3"
         for suffix in ("-wal", "-shm"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         path.write_bytes(self._exchange)
-        world = PowerWorld(self._folder, self._power, self._fates(), self.scenario.settings)
+        world = PowerWorld(self._folder, self.power, self._fates(), self.scenario.settings)
         world.clock.now_us = self._now_us
         return world
 

@@ -1,6 +1,7 @@
 """The simulated disk for tests, or a loud word that SQLite cannot be reached here."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.power.bench import Bench
 from tests.lab.power.disk import Disk
 from tests.lab.power.files import covered
+from tests.lab.power.scenarios import SCENARIOS
 from tests.lab.power.vfs import PowerVfs, library
 
 _MISSING = (
@@ -38,10 +41,8 @@ def vfs(record_property: Callable[[str, object], None]) -> PowerVfs:
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Iterator[Path]:
     """An empty folder for a simulated disk."""
-    import tempfile
-
     if not os.access(_FAST, os.W_OK):
         yield tmp_path
         return
@@ -57,3 +58,13 @@ def disk(vfs: PowerVfs, folder: Path) -> Iterator[Disk]:
         stack.enter_context(vfs.mounted(made))
         stack.enter_context(covered(made))
         yield made
+
+
+@pytest.fixture
+def bench(vfs: PowerVfs, folder: Path) -> Iterator[Callable[[str], Bench]]:
+    """A scenario by its name, ready to be run again and again."""
+    made = folder / "ledger"
+    made.mkdir()
+    power = Disk(made)
+    with vfs.mounted(power), covered(power):
+        yield lambda name: Bench(folder, power, SCENARIOS[name], name)

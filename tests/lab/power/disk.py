@@ -90,6 +90,7 @@ class Disk:
         self.folder = os.path.realpath(folder)
         self.before: Callable[[str, str], None] = lambda deed, name: None
         self.off: BaseException | None = None  # set: nothing can be done any more
+        self.watches_all = False  # ask before reads and locks too
         self.lies = False  # a disk that says it has synced and has not
         self.open_files = 0
         self.version = 0  # of what is durable

@@ -28,10 +28,9 @@ def send(ledger: Ledger, witness: Witness, at_once: int, *, creates: bool = True
         if not claimed:
             return
         for entry in claimed:
-            if entry.command.kind is CommandKind.CANCEL:
-                witness.cancel(str(entry.order.order_id))
-            else:
-                witness.creates([(entry.client_order_id, entry.command.attempts)])
+            is_cancel = entry.command.kind is CommandKind.CANCEL
+            name = str(entry.order.order_id) if is_cancel else entry.client_order_id
+            witness.sees([name], int(entry.command.last_signed_ms or 0))
         answers = [(entry, _answer(entry)) for entry in claimed]
     raise AssertionError("it never ends")
 

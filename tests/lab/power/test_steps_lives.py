@@ -1,83 +1,12 @@
 """Every single step, and pairs of steps, of six commands before the sandbox exchange (P1-P6; faults 1-10, 16)."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oms.lab.network import WELL, Fate
-from oms.venue.transport import Request
-from tests.lab.power.bench import Bench, Scenario, every_pair, every_step
-from tests.lab.power.disk import Disk
-from tests.lab.power.files import covered
-from tests.lab.power.vfs import PowerVfs
-from tests.lab.power.worlds import PowerWorld
-
-LOST = Fate("answer lost", returns=False)
-
-
-def row(number: int, **changes: Any) -> dict[str, Any]:
-    """A row with an id of its own; it rests."""
-    return {
-        "ticker": "SBXRAIN-A-T10",
-        "action": "buy",
-        "side": "yes",
-        "count": number,
-        "price": "0.05",
-        "client_order_id": f"row-{number}",
-        **changes,
-    }
-
-
-def rows(*numbers: int) -> list[dict[str, Any]]:
-    return [row(number) for number in numbers]
-
-
-def losing(method: str, *lost: int) -> Callable[[], Callable[[Request], Fate]]:
-    """The answers to these writes are lost, counted from one over all lives."""
-
-    def fresh() -> Callable[[Request], Fate]:
-        met: list[Request] = []
-
-        def fate(request: Request) -> Fate:
-            if request.method == method:
-                met.append(request)
-                return LOST if len(met) in lost else WELL
-            return WELL
-
-        return fate
-
-    return fresh
-
-
-def having(*numbers: int) -> Callable[[PowerWorld], object]:
-    """These rows were submitted before."""
-    return lambda world: world.live("submit", rows(*numbers))
-
-
-SINGLY = {"OMS_SUBMIT__BATCH_SIZE": "1", "OMS_SUBMIT__CONCURRENCY": "1"}
-PAIRS = {"OMS_SUBMIT__BATCH_SIZE": "2", "OMS_SUBMIT__CONCURRENCY": "1"}
-NO_SUCH_MARKET = row(2, ticker="SBXNONE-A-T10")
-SCENARIOS = {
-    "first of all": Scenario("submit", (rows(1),), 1, SINGLY),
-    "one by one": Scenario("submit", (rows(2, 3),), 3, SINGLY, before=having(1)),
-    "batched": Scenario("submit", (rows(2, 3, 4, 5),), 5, PAIRS, before=having(1)),
-    "answer lost": Scenario("submit", (rows(2, 3),), 3, SINGLY, losing("POST", 1), having(1)),
-    "cancel": Scenario("cancel", (["row-1", "row-2"],), 2, SINGLY, losing("DELETE", 1), having(1, 2)),
-    "retry": Scenario(
-        "retry", ("b",), 1, SINGLY, before=lambda world: world.live("submit", [row(1), NO_SUCH_MARKET], batch="b")
-    ),
-}
-
-
-@pytest.fixture
-def bench(vfs: PowerVfs, folder: Path) -> Any:
-    made = folder / "ledger"
-    made.mkdir()
-    power = Disk(made)
-    with vfs.mounted(power), covered(power):
-        yield lambda name: Bench(folder, power, SCENARIOS[name], name)
+from tests.lab.power.bench import every_pair, every_step
+from tests.lab.power.scenarios import SCENARIOS
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -97,7 +97,6 @@ class PowerVfs:
         self._files: dict[int, _Open] = {}
         self._tables: dict[tuple[int, bool], _Methods] = {}
         self._kept: list[Any] = []  # callbacks live as long as SQLite may call them
-        self.watches_reads_and_locks = False
         self._vfs = _Vfs.from_buffer_copy(self._under.contents)
         self._vfs.zName = b"oms-power"
         self._vfs.pNext = None
@@ -132,10 +131,11 @@ class PowerVfs:
         return next((disk for disk in self._disks if disk.has(path)), None)
 
     def _open(self, vfs: int, name: int | None, file: int, flags: int, out: int | None) -> int:
+        code: int
         path = "" if not name else os.fsdecode(ctypes.string_at(name))
         disk = self._disk_of(path) if path else None
         if disk is None:
-            return self._real_open(ctypes.addressof(self._under.contents), name, file, flags, out)
+            return int(self._real_open(ctypes.addressof(self._under.contents), name, file, flags, out))
         is_new = bool(flags & _CREATE) and not os.path.exists(path)
         code = _asked(disk, "create" if is_new else "open", path) if is_new or disk.off is not None else _OK
         if code:
@@ -147,15 +147,15 @@ class PowerVfs:
             self._files[file] = _Open(disk, path, inode, bool(flags & _CREATE and flags & _NEW_JOURNAL))
             disk.open_files += 1
             held = ctypes.cast(file, ctypes.POINTER(_File)).contents
-            held.pMethods = ctypes.pointer(self._table(held.pMethods))
+            held.pMethods = ctypes.pointer(self._table(held.pMethods, disk.watches_all))
         return code
 
     def _delete(self, vfs: int, name: int, syncs_folder: int) -> int:
         path = os.fsdecode(ctypes.string_at(name))
         disk = self._disk_of(path)
         if disk is None:
-            return self._real_delete(ctypes.addressof(self._under.contents), name, syncs_folder)
-        code = _asked(disk, "delete", path) if disk.off is not None or os.path.exists(path) else _OK
+            return int(self._real_delete(ctypes.addressof(self._under.contents), name, syncs_folder))
+        code: int = _asked(disk, "delete", path) if disk.off is not None or os.path.exists(path) else _OK
         code = code or self._real_delete(ctypes.addressof(self._under.contents), name, 0)
         if code == _OK:
             disk.unlinked(path)
@@ -165,9 +165,9 @@ class PowerVfs:
 
     # -- one file -------------------------------------------------------------------------------------------------
 
-    def _table(self, real: Any) -> _Methods:
+    def _table(self, real: Any, watches_all: bool) -> _Methods:
         """SQLite's own methods for a file, with ours in the place of those that change it."""
-        key = (ctypes.addressof(real.contents), self.watches_reads_and_locks)
+        key = (ctypes.addressof(real.contents), watches_all)
         if key not in self._tables:
             own = _Methods.from_buffer_copy(real.contents)
             below = real.contents
@@ -175,7 +175,7 @@ class PowerVfs:
             own.xWrite = self._callback(_MOVE, self._writing(_MOVE(below.xWrite)))
             own.xTruncate = self._callback(_TRUNCATE, self._truncating(_TRUNCATE(below.xTruncate)))
             own.xSync = self._callback(_ONE, self._sync)
-            if self.watches_reads_and_locks and below.iVersion >= 2:
+            if watches_all and below.xShmMap:  # a database; journals have neither locks nor memory
                 own.xRead = self._callback(_MOVE, self._asking("read", _MOVE(below.xRead)))
                 own.xLock = self._callback(_ONE, self._asking("lock", _ONE(below.xLock)))
                 own.xShmLock = self._callback(_SHM_LOCK, self._shm_locking(_SHM_LOCK(below.xShmLock)))

@@ -4,7 +4,6 @@ Every send is witnessed: what a power cut at that moment would leave must show i
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,16 +47,23 @@ class PowerWorld(World):
     ) -> None:
         self.power = power
         self.adapter = Adapter(power)
-        self._fates = fates
-        self._sent: Counter[str] = Counter()
         self.writes = 0  # requests that may change something at the exchange
-        self.broken_at: int | None = None  # how many of them had left when a fault was met
-        super().__init__(folder, fates=self._meet, disk=lambda _: self.adapter, settings=settings)
+        self.fault: Callable[[str], None] = lambda name: None  # may raise OSError at what the disk is asked for
+        self._last: Steps | None = None
+        super().__init__(folder, fates=fates, disk=lambda _: self.adapter, settings=settings)
+        self.network.on_departure = self._depart
         self.witness = Witness(power, self.ledger_path)
 
     def _oms(self, steps: Steps) -> Oms:
+        if self._last is not None and not self._last.is_dead:
+            self._last.crashed_at = "over"  # a process that has returned sends nothing any more
+        self._last = steps
+
         def before(deed: str, name: str) -> None:
-            steps.reach(f"disk {deed} {name.removeprefix(self.ledger_path.name)}")
+            short = f"disk {deed} {name.removeprefix(self.ledger_path.name)}"
+            self.fault(short)
+            if deed not in ("read", "lock", "map"):
+                steps.reach(short)
 
         self.power.before = before
         return super()._oms(steps)
@@ -72,20 +78,19 @@ class PowerWorld(World):
             return Life(verb, steps.count, steps.crashed_at)
         return life
 
-    def _meet(self, request: Request) -> Fate:
-        if request.method != "GET":
-            self.writes += 1
-            if request.method == "DELETE":
-                self.witness.cancel(request.path.rsplit("/", 1)[-1])
-            else:
-                self.witness.creates([(name, self._counted(name)) for name in _named(request.body or b"")])
-        return self._fates(request)
+    def __enter__(self) -> "PowerWorld":
+        return self
 
-    def _counted(self, name: str) -> int:
-        self._sent[name] += 1
-        return self._sent[name]
+    def _depart(self, request: Request, signed_ms: int) -> None:
+        if request.method == "GET":
+            return
+        self.writes += 1
+        self.witness.sees(_subjects(request), signed_ms)
 
 
-def _named(body: bytes) -> list[str]:
-    document = json.loads(body)
+def _subjects(request: Request) -> list[str]:
+    """The client_order_ids that a write creates, or the order_id that it cancels."""
+    if request.body is None:
+        return [request.path.rpartition("/")[2]]
+    document = json.loads(request.body)
     return [order["client_order_id"] for order in document.get("orders", [document])]

@@ -1,0 +1,40 @@
+"""An error of the disk at every position of a command: nothing is sent after it, and the next life goes on (faults
+21-25)."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oms.errors import LedgerFailed
+from oms.ledger.lock import Lock
+from tests.lab.power.faults import every_fault
+
+NUMBERS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "BUSY": errno.EBUSY}
+COMMANDS = ["answer lost", "cancel"]
+
+
+@pytest.mark.parametrize("is_sticky", [False, True], ids=["once", "sticky"])
+@pytest.mark.parametrize("number", NUMBERS)
+def test_some_faults(bench: Any, number: str, is_sticky: bool) -> None:
+    assert every_fault(bench("answer lost"), NUMBERS[number], is_sticky=is_sticky, stride=17).runs > 2
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("is_sticky", [False, True], ids=["once", "sticky"])
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_fault(
+    bench: Any, number: str, is_sticky: bool, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    found = every_fault(bench(name), NUMBERS[number], is_sticky=is_sticky)
+    kind = "sticky" if is_sticky else "once"
+    record_property("counted", f"{number} {kind}, {name}: {found}; the life ended with {dict(found.after)}")
+
+
+def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "oms.sqlite3.lock").mkdir()
+    with pytest.raises(LedgerFailed, match=r"oms\.sqlite3\.lock"):
+        Lock(tmp_path / "oms.sqlite3", ".lock").acquire(0)

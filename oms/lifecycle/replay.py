@@ -105,8 +105,10 @@ def _command_after(command: Command, rule: Rule, event: e.Event) -> Command:
                 attempts=event.attempt,
                 live=(*command.live, event.attempt),
                 epoch=event.epoch,
-                first_signed_ms=command.first_signed_ms if command.first_signed_ms is not None else event.signed_ms,
-                last_signed_ms=max(command.last_signed_ms or 0, event.signed_ms),
+                first_signed_ms=min(event.signed_ms, command.first_signed_ms or event.signed_ms),
+                # An attempt known to be no cannot arrive any more. Its time may be that of a clock which was fast
+                # until the exchange said so, and would keep the order back until that time has come.
+                last_signed_ms=max(event.signed_ms, (command.live and command.last_signed_ms) or 0),
                 not_before_us=0,
                 reason=None,
                 detail=None,

@@ -163,6 +163,20 @@ def test_a_claim_keeps_the_first_and_the_latest_time_it_was_signed() -> None:
     assert order.sent_at_us == 1
 
 
+@pytest.mark.parametrize(("word", "latest"), [("not_processed", 50), ("attempt_unknown", 70)])
+def test_a_time_of_a_fast_clock_bounds_nothing_once_its_attempt_is_known_to_be_no(word: str, latest: int) -> None:
+    """Signed an hour ahead and refused for it: the next attempt has the right time, and is sent with it."""
+    command = replay.begin(e.Recorded(kind=CommandKind.CREATE))
+    order = order_of(command)
+    for event in (
+        e.Claimed(attempt=1, epoch=1, signed_ms=70, at_us=1),
+        sample(word, 1),
+        e.Claimed(attempt=2, epoch=1, signed_ms=50, at_us=2),
+    ):
+        command, order = replay.apply(command, order, event)
+    assert (command.first_signed_ms, command.last_signed_ms) == (50, latest)
+
+
 def test_an_absent_create_whose_id_the_exchange_keeps_is_refused_for_ever() -> None:
     command = command_in(CommandKind.CREATE, S.ON_WIRE)
     order = order_of(command)

@@ -178,11 +178,12 @@ def _objection(command: Command, order: Order, kind: str, said: Row, to: str | N
 def _moved(command: Command, kind: str, said: Row, to: str) -> None:
     if kind == "claimed":
         command.state, command.attempts = to, said["attempt"]
+        # What is known to be no bounds nothing any more; all others do.
+        latest_ms = command.last_signed_ms if command.open else None
         command.open.append(said["attempt"])
         command.epoch, command.not_before_us = said["epoch"], 0
-        if command.first_signed_ms is None:
-            command.first_signed_ms = said["signed_ms"]
-        command.last_signed_ms = max(command.last_signed_ms or 0, said["signed_ms"])
+        command.first_signed_ms = min(command.first_signed_ms or said["signed_ms"], said["signed_ms"])
+        command.last_signed_ms = max(latest_ms or 0, said["signed_ms"])
     elif kind in ("not_processed", "attempt_refused"):
         _settle(command, kind, said, to)
     elif kind in ("attempt_unknown", "id_taken"):

@@ -23,6 +23,7 @@ COMMANDS = {
     "config": ("configuration", "config", "Show the configuration and where each value comes from."),
     "db": ("database", "db", "Back up, restore or check the ledger."),
     "sandbox": ("sandbox", "sandbox", "Run a private exchange on this machine."),
+    "verify": ("verify", "verify", "Hold ledger and exchange to every promise, from outside."),
     "demo": ("demo", "demo", "Kill oms in mid-batch and prove that nothing is lost or doubled."),
     "doctor": ("doctor", "doctor", "Check what oms needs; each finding comes with its fix."),
     "help": ("topics", "topics", "Explain a command or a topic such as exit-codes."),

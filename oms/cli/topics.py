@@ -16,7 +16,7 @@ Exit codes, the same for every command. When several apply, the first of 3, 4, 1
     4    credentials are missing, unreadable, too open or refused
     5    refused by the exchange or by a limit
     6    not sent, try again: exchange paused or out of reach, ledger busy, sending halted
-    7    differences found (reconcile, doctor, db check)
+    7    differences found (reconcile, verify, doctor, db check)
     130  interrupted by Ctrl-C; 143 by SIGTERM. What is queued stays queued: `oms submit` sends it
 """
 

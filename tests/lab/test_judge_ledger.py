@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oms.lab.judge import RULES, Finding, examine, judge
+from oms.lab.judge import RULES, Finding, examine, judge, told
 from tests.lab.judged import Pair, made, pair
 
 __all__ = ["made", "pair"]
@@ -330,3 +330,32 @@ def test_a_file_that_is_none_is_an_error_and_never_agreement(pair: Pair, tmp_pat
             judge(ledger, None, is_settled=True)
     with pytest.raises((sqlite3.Error, OSError)):
         judge(pair.ledger, pair.ledger, is_settled=True)
+
+
+# -- what callers were told -------------------------------------------------------------------------------------------
+
+
+def test_what_was_told_is_borne_out_by_the_ledger(pair: Pair) -> None:
+    resting, executed = pair.one("status = 'resting'"), pair.one("status = 'executed'")
+    answers = [(order["client_order_id"], order["status"]) for order in (resting, executed)]
+    assert told(pair.ledger, [*answers, (executed["client_order_id"], "pending")]) == []
+    assert told(pair.ledger, [(executed["client_order_id"], "resting")]) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "status"),
+    [
+        ("status = 'resting'", "executed"),
+        ("status = 'executed'", "canceled"),
+        ("status = 'resting'", "rejected"),
+        ("status = 'rejected'", "resting"),
+    ],
+)
+def test_an_answer_that_was_taken_back_is_found(pair: Pair, where: str, status: str) -> None:
+    name = pair.one(where)["client_order_id"]
+    (finding,) = told(pair.ledger, [(name, status)])
+    assert (finding.invariant, finding.client_order_id) == ("I13", name)
+
+
+def test_an_answer_about_an_order_that_was_lost_is_found(pair: Pair) -> None:
+    assert [each.invariant for each in told(pair.ledger, [("gone", "pending")])] == ["I13"]

@@ -64,6 +64,27 @@ def count_intents(path: Path) -> int:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What has to be known of a ledger before its exchange is asked."""
+
+    environment: str
+    oldest_ms: int | None  # when its oldest order was recorded or taken by the exchange; None: it has none
+
+
+def whose(path: Path) -> Whose | None:
+    """Whose ledger a file is; None where its tables are of an unknown revision. Raises as `read_ledger` does."""
+    return read_quietly(path, _whose)
+
+
+def _whose(database: sqlite3.Connection, _: Path) -> Whose | None:
+    if [row[0] for row in database.execute("SELECT version_num FROM alembic_version")] not in [[x] for x in REVISIONS]:
+        return None
+    environment = database.execute("SELECT environment FROM ledger").fetchone()
+    oldest = "SELECT min(min(created_at_us / 1000, coalesce(created_ts_ms, created_at_us / 1000))) FROM orders"
+    return Whose(environment[0] if environment else "", database.execute(oldest).fetchone()[0])
+
+
 def read_quietly(path: Path, read: Callable[[sqlite3.Connection, Path], T]) -> T:
     """What `read(connection, path)` makes of a SQLite file at one moment, without disturbing whoever uses it."""
     before = _looks(path)

@@ -26,46 +26,77 @@ class Invariant:
 
     name: str
     title: str
-    elsewhere: str = ""  # who looks after what the judge cannot see
+    tests: tuple[str, ...] = ()  # that look after what one look cannot see: "file::test", under tests/
+    note: str = ""
 
+
+_SENDS = ("lab/power/test_power_sends.py::test_every_send_is_on_the_disk_before_it_leaves",)
+_BATCHES = (
+    "ledger/test_ledger_record.py::test_the_same_batch_again_changes_nothing_and_is_told_apart",
+    "ledger/test_ledger_record.py::test_one_key_with_other_content_is_refused_by_name",
+    "crash/test_crash_recording.py::test_a_recording_that_was_killed_leaves_all_or_nothing",
+)
+_TROUBLE = (
+    "submitter/test_submitter_run.py::test_a_ledger_that_fails_ends_the_run_and_what_no_sender_had_begun_is_not_sent",
+    "crash/test_crash_endings.py::test_a_full_disk_ends_the_run_before_anything_else_is_sent",
+)
+_HALTS = (
+    "ledger/test_ledger_claim.py::test_a_halt_stops_every_claim_and_still_records_answers",
+    "ledger/test_ledger_claim.py::test_a_ledger_whose_file_was_replaced_claims_nothing_and_stays_unusable",
+    "ledger/test_ledger_open.py::test_the_ledger_of_another_environment_is_refused_by_name",
+)
+_RUNS = (
+    "ledger/test_ledger_claim.py::test_a_run_that_lost_its_epoch_claims_and_records_nothing_more",
+    "crash/test_crash_processes.py::test_when_the_sender_is_killed_one_that_waits_takes_over",
+)
+_SECRETS = ("contract/test_contract_places.py::test_nothing_secret_is_shown_by_any_command_however_talkative",)
+_LOSSES = ("crash/test_crash_ledger_loss.py::test_a_ledger_lost_or_gone_back_in_mid_batch_places_nothing_twice",)
+_MIGRATIONS = ("ledger/test_migrations.py::test_a_kill_at_any_statement_leaves_the_old_schema_and_the_retry_passes",)
+_RESTARTS = (
+    "contract/test_contract_reconcile.py::test_nothing_to_do_is_exit_0_and_doing_it_again_changes_nothing",
+    "contract/test_contract_submit.py::test_the_same_file_again_places_nothing_and_says_when_it_was_placed",
+)
+_BAD = (
+    "contract/test_answers_batch.py::test_items_of_one_batch_that_fill_and_fail_and_rest_are_told_apart",
+    "ledger/test_ledger_implausible.py::test_an_order_id_of_another_order_is_doubt_and_rolls_nothing_back",
+)
 
 INVARIANTS = (
-    Invariant("I1", "nothing is sent that was not on record first", "power loss: the record is on the disk by then"),
+    Invariant("I1", "nothing is sent that was not on record first", _SENDS),
     Invariant("I2", "one intent has one id, for ever"),
     Invariant("I3", "one intent is never two orders"),
     Invariant("I4", "no order of ours is unknown to the ledger"),
     Invariant("I5", "every attempt of an order sends the same bytes"),
     Invariant("I6", "nothing is sent again once its outcome is known"),
-    Invariant("I7", "orders in doubt count fully towards the limits", "waits for limits, which oms does not have yet"),
+    Invariant(
+        "I7", "orders in doubt count fully towards the limits", note="waits for limits, which oms does not have yet"
+    ),
     Invariant("I8", "doubt ends by evidence, never by time, error or restart"),
     Invariant("I9", "what is accepted has the exchange's own proof"),
     Invariant("I10", "states move only where the page of states allows; fill_count never falls"),
     Invariant("I11", "every trade counts once"),
     Invariant("I12", "the rows follow from the events, and the chain of events is whole"),
     Invariant(
-        "I13", "what was told is on the disk", "tests/contract, tests/crash: answers against the ledger after a kill"
+        "I13", "what was told is on the disk", note="`told` of the judge, where somebody hands it what was answered"
     ),
-    Invariant(
-        "I14", "a batch is recorded whole and once", "tests/contract: the same file again, other rows under its name"
-    ),
-    Invariant("I15", "nothing is sent after trouble with the ledger", "tests/submitter, tests/ledger: failing disks"),
-    Invariant(
-        "I16",
-        "nothing is sent while halted, from a replaced file or to another exchange",
-        "tests/contract, tests/ledger",
-    ),
-    Invariant("I17", "one run sends at a time", "tests/crash: two processes over one ledger"),
-    Invariant("I18", "no secret in any output or file", "tests/canary.py, tests/contract/test_canary.py"),
+    Invariant("I14", "a batch is recorded whole and once", _BATCHES),
+    Invariant("I15", "nothing is sent after trouble with the ledger", _TROUBLE),
+    Invariant("I16", "nothing is sent while halted, from a replaced file, or to another exchange", _HALTS),
+    Invariant("I17", "one run sends at a time", _RUNS),
+    Invariant("I18", "no secret in any output or file", _SECRETS),
     Invariant("I19", "money and counts are exact"),
-    Invariant("I20", "a ledger that went back in time is noticed", "tests/crash: lost, copied and restored ledgers"),
+    Invariant("I20", "a ledger that went back in time is noticed", _LOSSES),
     Invariant("I21", "an order made elsewhere is never taken for ours"),
-    Invariant("I22", "the tables are of one known revision", "tests/ledger: kills in mid-migration"),
+    Invariant("I22", "the tables are of one known revision", _MIGRATIONS),
     Invariant("I23", "when faults stop, everything settles and both sides agree"),
-    Invariant("I24", "no tight loop", "the simulation counts requests of whole lives"),
-    Invariant("I25", "a restart with nothing to do does nothing", "tests/contract: submit and reconcile again"),
-    Invariant("I26", "one bad order stops no other", "tests/contract: a refused order among others"),
-    Invariant("I27", "one seed gives one trace", "the simulation runs a seed twice"),
+    Invariant("I24", "no tight loop"),
+    Invariant("I25", "a restart with nothing to do does nothing", _RESTARTS),
+    Invariant("I26", "one bad order stops no other", _BAD),
+    Invariant("I27", "one seed gives one trace", note="asked where runs are repeated, not of files"),
 )
+
+
+_THINGS = {"there": "orders at the exchange", "epochs": "runs", "trades": "trades at the exchange", "fills": "trades"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +111,11 @@ class Rule:
     needs: str = (
         "ledger"  # ledger, exchange, log (of requests), record (of them), level (both sides of one moment), quiet
     )
+
+    @property
+    def things(self) -> str:
+        """What is counted, as a person says it."""
+        return _THINGS.get(self.of, self.of)
 
     def is_asked(self, case: Case) -> bool:
         """Whether there is what the rule needs."""

@@ -71,8 +71,9 @@ def prepare(case: Case) -> Case:
         key = order["key"]
         case.lives[key] = replay(order["count_e2"], case.events.get(key, []))
         for event in case.events.get(key, []):
-            if event["kind"] == "recorded" and event["said"] is not None and event["said"].get("body"):
-                case.bodies[order["client_order_id"]] = event["said"]["body"]
+            body = event["said"].get("body") if event["kind"] == "recorded" and event["said"] is not None else None
+            if isinstance(body, str) and body:
+                case.bodies[order["client_order_id"]] = body
     if case.book is not None:
         case.there.update((order["client_order_id"], order) for order in case.book.orders)
     return case

@@ -125,7 +125,7 @@ def replay(count_e2: int, events: Iterable[Row]) -> Life:
             if said is None:
                 raise ValueError("its data are not whole-numbered JSON")
             _take(life, event["command_key"], kind, said)
-        except (KeyError, TypeError, ValueError) as wrong:
+        except (KeyError, TypeError, ValueError, AttributeError) as wrong:
             life.wrong.append(("I12", f"event {event['n']} ({kind}) cannot be read: {wrong!r}"))
     return life
 

@@ -225,7 +225,11 @@ def by_weight(findings: Iterator[Finding]) -> list[Finding]:
 
 
 def _ask(rule: Rule, case: Case) -> Checked:
-    found = tuple(Finding(rule.invariant, name, sentence) for name, sentence in rule.look(case))
+    try:
+        found = tuple(Finding(rule.invariant, name, sentence) for name, sentence in rule.look(case))
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as exc:
+        # Content that no oms writes must not keep the other rules from being asked, nor pass for content that holds.
+        found = (Finding(rule.invariant, None, f"what is recorded cannot be judged: {type(exc).__name__}: {exc}"),)
     return Checked(rule, _count(rule.of, case), found)
 
 

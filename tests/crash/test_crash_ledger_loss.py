@@ -104,7 +104,10 @@ def meanwhile(world: World) -> None:
     trade = {"ticker": TICKER, "side": "ask", "price": "0.01", "count": "1"}
     traded = world.sandbox.control(trade={**trade, "client_order_id": resting[0]["client_order_id"]})
     assert traded["traded_orders"] == 1
-    canceled = world.sandbox.call("DELETE", f"/portfolio/events/orders/{resting[1]['order_id']}", market_ticker=TICKER)
+    path = f"/portfolio/events/orders/{resting[1]['order_id']}"
+    # This exchange takes a timestamp for one second only, and a busy machine may need longer to bring it there.
+    answers = (world.sandbox.call("DELETE", path, market_ticker=TICKER) for _ in range(20))
+    canceled = next(answer for answer in answers if answer.status_code != 401)
     assert canceled.status_code == 200, canceled.text
 
 
@@ -171,8 +174,8 @@ def test_nor_with_answers_lost_and_one_order_still_on_its_way(
 
 def test_a_recovery_killed_while_it_waits_for_what_was_lost_waits_again(world_of: Callable[..., World]) -> None:
     """One order of the lost ledger is still on its way, and its id would be free: only waiting saves it."""
-    world = world_of({**SETTINGS, "submit__in_flight_horizon_s": "3.5"}, dedupe="open_only", skew_s=3, tier="unlimited")
-    on_its_way = {"match": {"ticker": "SBXRAIN-A-T20"}, "fault": {"kind": "late", "ms": 2500, "hold_ms": 9000}}
+    world = world_of({**SETTINGS, "submit__in_flight_horizon_s": "6"}, dedupe="open_only", skew_s=5, tier="unlimited")
+    on_its_way = {"match": {"ticker": "SBXRAIN-A-T20"}, "fault": {"kind": "late", "ms": 4500, "hold_ms": 9000}}
     world.sandbox.control(faults=[on_its_way])
     file = world.file(ROWS)
     assert world.live("submit", file, nth=5, at="after all bytes").was_killed

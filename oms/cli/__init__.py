@@ -1,5 +1,5 @@
 """The command line: words in, words out. No SQL, no HTTP, no decisions; every verb is a call of `oms.app.Oms`
-(verify and demo: also of `oms.lab`).
+(verify, demo and lab: also of `oms.lab`).
 
     entry       one call from argv to exit code: nothing escapes it as a traceback
     root        the table of commands; each module is imported when its command is called
@@ -12,5 +12,5 @@
     signals     SIGINT and SIGTERM
 
 One module per command group: submit, reconcile, cancel, orders, status, markets, configuration, database, sandbox,
-doctor, demo, verify, topics.
+doctor, demo, verify, lab, topics.
 """

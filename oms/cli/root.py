@@ -25,6 +25,7 @@ COMMANDS = {
     "sandbox": ("sandbox", "sandbox", "Run a private exchange on this machine."),
     "verify": ("verify", "verify", "Hold ledger and exchange to every promise, from outside."),
     "demo": ("demo", "demo", "Kill oms in mid-batch and prove that nothing is lost or doubled."),
+    "lab": ("lab", "lab", "Crash oms by the thousand in a simulation, and judge what is left."),
     "doctor": ("doctor", "doctor", "Check what oms needs; each finding comes with its fix."),
     "help": ("topics", "topics", "Explain a command or a topic such as exit-codes."),
 }

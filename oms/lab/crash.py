@@ -69,6 +69,10 @@ class Disk:
         """How the ledger at this SQLite URI is opened."""
         return uri
 
+    def committed(self, path: Path) -> sqlite3.Connection:
+        """A reading connection to what would be left of the ledger if the life ended now; the caller closes it."""
+        return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+
     def remember(self) -> None:
         """The life ends at this instant: note what its files hold. Its connections are still open."""
         self._kept = {path.name: self._read(path) for path in self._files()}
@@ -184,10 +188,13 @@ _connect = sqlite3.connect
 
 
 @contextmanager
-def watching(disk: Disk, steps: Steps) -> Iterator[None]:
-    """While this is open, connections to databases in the disk's folder belong to the life of these steps."""
+def watching(disk: Disk, steps: Steps, random_bytes: Callable[[int], bytes]) -> Iterator[None]:
+    """While this is open, connections to databases in the disk's folder belong to the life of these steps.
+
+    Random ids of the life are made of `random_bytes(count)`.
+    """
     opened: list[Watched] = []
-    beneath = sqlite3.connect
+    beneath, urandom = sqlite3.connect, os.urandom
     folder = str(disk.folder)
 
     def connect(database: Any, *args: Any, **options: Any) -> Any:
@@ -198,12 +205,12 @@ def watching(disk: Disk, steps: Steps) -> Iterator[None]:
         opened.append(connection)
         return connection
 
-    sqlite3.connect = connect
+    sqlite3.connect, os.urandom = connect, random_bytes
     try:
         with _reused_engines():
             yield
     finally:
-        sqlite3.connect = beneath
+        sqlite3.connect, os.urandom = beneath, urandom
         for connection in opened:
             with suppress(sqlite3.Error):
                 connection.bury()

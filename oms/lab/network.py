@@ -34,7 +34,6 @@ class Fate:
     leaves: bool = True  # False: no byte leaves, and the sender knows it
     out_us: int = 5_000  # until it reaches the exchange
     arrives: bool = True
-    again_us: int | None = None  # a second copy arrives so much after the first
     fault: Fault | None = None
     back_us: int = 5_000  # until its answer reaches the sender
     returns: bool = True  # False: the answer is lost, and the connection with it
@@ -67,6 +66,7 @@ class Network:
         self.exchange = exchange
         self.fates = fates
         self.naps: Callable[[], int] = lambda: 0  # microseconds until the sender's thread gets its turn
+        self.on_departure: Callable[[Request, int], None] = lambda request, signed_ms: None
         self.on_arrival: Callable[[wire.Request, wire.Response], None] = lambda request, response: None
         self.met: dict[str, int] = {}  # how many requests met each fate
         self.requests = 0
@@ -85,27 +85,26 @@ class Network:
         lost = OutcomeUnknown("no answer from the simulated exchange", hint="run `oms reconcile`")
         if fate.arrives:
             clock.at(clock.now_us + fate.out_us, partial(self._arrive, request, fate, once))
-            if fate.again_us is not None:
-                clock.at(clock.now_us + fate.out_us + fate.again_us, partial(self._arrive, request, fate, None))
         else:
             clock.at(clock.now_us + fate.out_us, lambda: once(lost))
         clock.at(clock.now_us + timeout_us, lambda: once(lost))
 
-    def _arrive(self, request: wire.Request, fate: Fate, once: "_Once | None") -> None:
-        faults = self.exchange.faults
+    def _arrive(self, request: wire.Request, fate: Fate, once: "_Once") -> None:
+        faults, clock = self.exchange.faults, self.clock
         assert isinstance(faults, Drawn)
-        faults.next = fate.fault if once is not None else None
+        faults.next = fate.fault
         try:
-            response = self.exchange.handle(request, self.clock.now_us)
+            response = self.exchange.handle(request, clock.now_us)
         finally:
             faults.next = None
         self.on_arrival(request, response)
-        if once is None:
-            return
+        due_us = self.exchange.next_due_us()
+        if due_us is not None and fate.fault is not None:  # late and duplicate requests arrive by themselves
+            clock.at(due_us, lambda: self.exchange.advance(clock.now_us))
         ending = _ending(response) if fate.returns else OutcomeUnknown("the connection ended without an answer")
         date = next((value for name, value in response.headers if name == "date"), "")
         back_us = fate.back_us + response.delivery.wait_ms * 1000
-        self.clock.at(self.clock.now_us + back_us, lambda: once(ending, date if isinstance(ending, Answer) else ""))
+        clock.at(clock.now_us + back_us, lambda: once(ending, date if isinstance(ending, Answer) else ""))
 
 
 class _Once:
@@ -198,6 +197,7 @@ class SimulatedChannel(Channel):
         there = self._transport
         network, steps = there.network, there.steps
         steps.reach(f"send {request.method} {request.path}")
+        network.on_departure(request, signed_ms)
         fate = network.meet(request)
         if not fate.leaves:
             raise NotSent("not sent: the simulated network is down", hint="check the network connection")

@@ -20,6 +20,7 @@ Nothing reads a real clock or draws a random number of its own.
 
 import hashlib
 import json
+import random
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
@@ -106,11 +107,13 @@ class World:
         self.lives = self.crashes = 0
         self.trace: list[str] = []
         self._digest = hashlib.sha256()
+        self.rng = random.Random(f"world {seed}")  # noqa: S311 - the draw of a simulation
         self._running = 0  # lives inside lives
         self._knobs = knobs or Knobs(tier="unlimited", skew_ms=2_500)
         self._seed = seed
         self.network = Network(self.clock, self._open_exchange(), fates)
         self.network.on_arrival = self._note_arrival
+        self.network.on_departure = self._check_written_ahead
         (self.key,) = self.exchange.state.keys.values()
         self.config = load({}, self._environ(settings or {}))
 
@@ -136,7 +139,7 @@ class World:
         steps.on_crash = self._die
         oms = self._oms(steps)
         self._running += 1
-        with watching(self.disk, steps):
+        with watching(self.disk, steps, self.rng.randbytes):
             try:
                 life = self._lived(oms, verb, arguments, options, steps)
             finally:
@@ -198,14 +201,21 @@ class World:
     # -- the exchange -------------------------------------------------------------------------------------------------
 
     @property
+    def private_key(self) -> Key:
+        """What `key` is checked against."""
+        return _private_key()
+
+    @property
     def exchange(self) -> Exchange:
         """The exchange as it runs now."""
         return self.network.exchange
 
     def restart_exchange(self) -> None:
         """Its process dies and starts again on its own file."""
+        on_the_way = self.exchange._arrivals
         self.exchange.state.journal.close()
         self.network.exchange = self._open_exchange()
+        self.exchange._arrivals = on_the_way  # the network has them, not the exchange
         self.note("exchange restarted")
 
     def outside(self, **change: Any) -> dict[str, Any]:
@@ -245,6 +255,19 @@ class World:
         signed_ms = request.headers["kalshi-access-timestamp"]
         self.note("arrived", request.method, request.path, request.query, body, signed_ms, response.status)
 
+    def _check_written_ahead(self, request: Request, signed_ms: int) -> None:
+        """I1: whatever is sent now is on the disk now, as the attempt that it is. Raises Breach."""
+        if request.method == "GET":
+            return
+        connection = self.disk.committed(self.ledger_path)
+        try:
+            for name in _subjects(request):
+                row = connection.execute(_ON_WIRE, (name, name)).fetchone()
+                if row is None or row[1] != signed_ms:
+                    raise Breach(f"I1: {request.method} of {name} signed at {signed_ms} leaves; on the disk: {row}")
+        finally:
+            connection.close()
+
     # -- ending -------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -270,6 +293,20 @@ class World:
             "OMS_SUBMIT__WAIT_S": "3",
             **settings,
         }
+
+
+_ON_WIRE = """
+SELECT c.attempts, c.last_signed_ms FROM orders o JOIN commands c ON c.order_key = o.key
+WHERE c.state = 'on_wire' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind = 'cancel')
+"""
+
+
+def _subjects(request: Request) -> list[str]:
+    """The client_order_ids that a write creates, or the order_id that it cancels."""
+    if request.body is None:
+        return [request.path.rpartition("/")[2]]
+    document = json.loads(request.body)
+    return [order["client_order_id"] for order in document.get("orders", [document])]
 
 
 @cache

@@ -290,20 +290,16 @@ def open_ledger(url: str, environment: str, *, create: bool, upgrade: bool | Non
     """
     path = engines.real_path(url)
     _check_kind(path)
-    if _is_blank(path):
+    revision, identity = _look(path)
+    if not revision:
         if not create:
             raise LedgerMissing(f"there is no ledger at {path}", hint="`oms submit` makes one with its first order")
         _make(path, environment, now_us)
-    _check_owner(path)
-    revision = _revision(path)
+        revision, identity = _look(path)
     if revision != schema.HEAD:
         _upgrade(path, revision, allowed=create if upgrade is None else upgrade)
-    reader = engines.reader_engine(path)
-    try:
-        with engines.translated(path), reader.begin() as connection:
-            identity = _identity(connection)
-    finally:
-        reader.dispose()
+        revision, identity = _look(path)
+    assert identity is not None
     if identity.environment != environment:
         raise LedgerForeign(
             f"the ledger {path} belongs to environment {identity.environment}, not {environment}",
@@ -324,16 +320,29 @@ def _check_kind(path: Path) -> None:
         )
 
 
-def _is_blank(path: Path) -> bool:
-    """No file, an empty one, or one whose creation was cut off before its one transaction committed."""
+def _look(path: Path) -> tuple[str, Identity | None]:
+    """The ledger's revision and, where that is ours, its identity; "" where there is none.
+
+    None is: no file, an empty one, or one whose creation was cut off before its one transaction committed. Raises
+    LedgerForeign for what some other program made.
+    """
     if not path.exists() or path.stat().st_size == 0:
-        return True
+        return "", None
     reader = engines.reader_engine(path)
     try:
         with engines.translated(path), reader.begin() as connection:
-            tables: int = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
             owner: int = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-            return tables == 0 and owner == 0
+            tables: int = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            if tables == 0 and owner == 0:
+                return "", None
+            if owner != schema.APPLICATION_ID:
+                raise LedgerForeign(
+                    f"{path} is a SQLite file of some other program", hint="set ledger.url to a file of its own for oms"
+                )
+            found = connection.execute(select(schema.alembic_version.c.version_num)).scalars().all()
+            if len(found) != 1:
+                raise LedgerForeign(f"{path} has {len(found)} schema revisions; a ledger has one")
+            return str(found[0]), _identity(connection) if found[0] == schema.HEAD else None
     finally:
         reader.dispose()
 
@@ -349,7 +358,7 @@ def _make(path: Path, environment: str, now_us: int) -> None:
     locks = Locks(path)
     try:
         with locks.gate:
-            if not _is_blank(path):
+            if _look(path)[0]:
                 return  # another process was faster
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             _write_schema(path, environment, now_us)
@@ -374,31 +383,6 @@ def _write_schema(path: Path, environment: str, now_us: int) -> None:
             )
     finally:
         writer.dispose()
-
-
-def _check_owner(path: Path) -> None:
-    reader = engines.reader_engine(path)
-    try:
-        with engines.translated(path), reader.begin() as connection:
-            owner = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-    finally:
-        reader.dispose()
-    if owner != schema.APPLICATION_ID:
-        raise LedgerForeign(
-            f"{path} is a SQLite file of some other program", hint="set ledger.url to a file of its own for oms"
-        )
-
-
-def _revision(path: Path) -> str:
-    reader = engines.reader_engine(path)
-    try:
-        with engines.translated(path), reader.begin() as connection:
-            found = connection.execute(select(schema.alembic_version.c.version_num)).scalars().all()
-    finally:
-        reader.dispose()
-    if len(found) != 1:
-        raise LedgerForeign(f"{path} has {len(found)} schema revisions; a ledger has one")
-    return str(found[0])
 
 
 def _upgrade(path: Path, revision: str, *, allowed: bool) -> None:

@@ -63,12 +63,14 @@ class Child:
 class Nursery:
     """A zygote process."""
 
+    module = "tests.crash.zygote"  # what it runs
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._children: dict[int, Child] = {}
         self._numbers = itertools.count()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.zygote"],
+            [sys.executable, "-m", self.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,

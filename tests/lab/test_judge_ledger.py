@@ -95,6 +95,14 @@ def float_in_an_event(pair: Pair) -> None:
     pair.tell(pair.one("status = 'executed'")["key"], "filled", trade_id="t", count_e2=1.5, price_e6=1, fee_e6=0)
 
 
+def float_in_a_column(pair: Pair) -> None:
+    with closing(sqlite3.connect(pair.ledger)) as database:
+        database.executescript(
+            "CREATE TABLE loose AS SELECT * FROM positions; DROP TABLE positions;"
+            "ALTER TABLE loose RENAME TO positions; UPDATE positions SET exposure_e6 = 0.1"
+        )
+
+
 # -- histories --------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +250,7 @@ PLANTED: list[tuple[Plant, str, str]] = [
     (lost_command, "I12", "rows against events"),
     (strange_event, "I12", "rows against events"),
     (float_in_an_event, "I19", "whole numbers"),
+    (float_in_a_column, "I19", "whole numbers"),
     (missing_row, "I14", "whole batches"),
     (second_create, "I2", "ids of intents"),
     (other_batch, "I2", "ids of intents"),

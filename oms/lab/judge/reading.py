@@ -109,7 +109,7 @@ def _looks(path: Path) -> tuple[int, int, int]:
 
 
 def _in_use(path: Path) -> bool:
-    return any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
+    return any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
 
 
 def rows(database: sqlite3.Connection, query: str) -> list[Row]:
@@ -134,22 +134,22 @@ def _ledger(database: sqlite3.Connection, path: Path) -> Ledger:
 def said(text: str) -> Row | None:
     """An event's data; None where it cannot be read, or holds a number that is not whole (money is never a float)."""
     try:
-        found = _read(text)
+        found, end = _read(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and end == len(text) else None
 
 
 def _refuse(text: str) -> None:
     raise ValueError(f"{text} is no whole number")
 
 
-_read = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).decode
+_read = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).raw_decode
 
 
 def _mark(path: Path) -> Row | None:
     try:
-        found = said(Path(f"{os.path.realpath(path)}.mark").read_text(encoding="utf-8"))
+        found = said(Path(f"{os.path.realpath(path)}.mark").read_text(encoding="utf-8").strip())
     except (OSError, UnicodeDecodeError):
         return None
     is_whole = found is not None and all(name in found for name in ("id", "epoch", "seq"))

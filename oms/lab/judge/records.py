@@ -38,10 +38,10 @@ def numbers_are_whole(case: Case) -> Said:
     """I19."""
     for table in ("orders", "commands", "fills", "positions"):
         for row in case.ledger[table]:
-            for column, value in row.items():
-                if isinstance(value, float):
-                    key = row["key"] if table == "orders" else row.get("order_key", 0)
-                    yield case.name(key), f"{table} holds {column} as the float {value!r}"
+            if float in set(map(type, row.values())):
+                name = case.name(row["key"] if table == "orders" else row.get("order_key", 0))
+                columns = ", ".join(column for column, value in row.items() if isinstance(value, float))
+                yield name, f"{table} holds a float in {columns}"
     for event in case.ledger["events"]:
         if event["said"] is None:
             yield (

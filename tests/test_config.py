@@ -129,6 +129,7 @@ def test_an_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
     assert (config.submit.wait_s, config.environment) == (5, Environment.SANDBOX)
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize(
     ("toml", "nearest"),
     [
@@ -150,6 +151,7 @@ def test_an_unknown_key_is_refused_naming_the_nearest_one(tmp_path: Path, toml: 
     assert str(tmp_path / "oms.toml") in message
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [
@@ -352,6 +354,7 @@ def test_an_accepted_address_is_brought_to_one_spelling(environment: str, given_
     assert config.venue.is_loopback == ("kalshi" not in used)
 
 
+@pytest.mark.fault(82)
 @pytest.mark.parametrize(("environment", "given_url"), REFUSED)
 def test_an_address_outside_the_environments_hosts_is_refused(environment: str, given_url: str) -> None:
     message = refusal({"environment": environment, f"venue.{environment}.base_url": given_url}, {})
@@ -445,6 +448,7 @@ def test_state_lies_under_xdg_state_home_if_that_is_absolute() -> None:
     assert load({}, {"XDG_STATE_HOME": "/var/state"}).state_dir == Path("/var/state/oms")
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}])
 def test_without_any_home_the_message_names_the_variables(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="neither HOME nor XDG_STATE_HOME") as raised:

@@ -249,6 +249,7 @@ def test_a_retry_that_was_cut_short_is_driven_on_and_not_made_again(own_world: W
         assert len(list(oms.orders())) == 2
 
 
+@pytest.mark.fault(81)
 def test_a_second_order_under_one_id_halts_every_run_until_a_person_lifts_it(own_world: World) -> None:
     (first,) = own_world.submit([row()]).orders
     own_world.sandbox.control(dedupe="open_only")

@@ -95,6 +95,7 @@ def test_a_long_list_is_whole_on_a_pipe_in_every_form(fake: type[FakeOms], cli: 
     assert len(cli("orders", "--limit", "7", "-o", "jsonl").out.splitlines()) == 7
 
 
+@pytest.mark.fault(79, 89)
 @pytest.mark.parametrize("bad", ["=1+1", "+cmd", "-x", "@sum", "\tx", "\rx"])
 def test_csv_text_that_looks_like_a_formula_is_quoted(fake: type[FakeOms], cli: Cli, bad: str) -> None:
     fake.answer_orders = [fakes.order(tag=bad, fees="-0.01")]
@@ -111,6 +112,7 @@ PROMISED = """
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\nnext\u202eevil\u2066[bold]x[/bold]\x9b\ud800"
 
 
+@pytest.mark.fault(89)
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])
 def test_hostile_text_reaches_no_terminal_as_it_is(fake: type[FakeOms], cli: Cli, form: str) -> None:
     fake.answer_orders = [fakes.order(detail=HOSTILE, reason="refused", status="rejected")]

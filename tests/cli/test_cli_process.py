@@ -131,6 +131,7 @@ def test_a_terminal_of_any_width_shows_whole_ids(columns: str) -> None:
     assert "0a5e0000-0000-8000-8000-000000000001" in said
 
 
+@pytest.mark.fault(89)
 def test_a_title_with_markup_or_escapes_is_only_text_on_a_terminal() -> None:
     hostile = "Oms.answer_orders = [fakes.order(status='rejected', detail='\\x1b]0;x\\x07[red]y[/red]\\u202e')]"
     _, said = on_terminal("orders", env={"OMS_TEST_FAKE": hostile, "COLUMNS": "300", "NO_COLOR": "1"})
@@ -206,6 +207,7 @@ Oms.drain = drain
     assert "37/120" not in on_terminal("submit", env={"OMS_TEST_FAKE": slow, "TERM": "dumb"})[1]
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1", None])
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
 def test_any_locale_shows_any_text(locale: str | None, form: str) -> None:
@@ -357,6 +359,7 @@ Oms.submit_file = submit_file
     assert child.returncode == code
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize("words", [("config", "show", "--json"), ("--help",), ("help", "order-states")], ids=str)
 def test_a_read_only_directory_and_no_home_are_enough(words: tuple[str, ...], tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

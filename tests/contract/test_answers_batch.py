@@ -46,6 +46,7 @@ def test_every_item_of_a_201_is_a_yes_of_its_own(world: World) -> None:
     assert len(world.sent(CREATE_BATCH)) - before == 1
 
 
+@pytest.mark.fault(46)
 def test_items_in_another_order_are_matched_by_their_ids(world: World) -> None:
     world.faults(on_batch("reorder"))
     run = batched(world)
@@ -62,6 +63,7 @@ def test_items_that_are_missing_are_unknown_and_the_others_stand(world: World) -
     assert [run.events(n) for n in range(4)] == [["recorded", "claimed", "acknowledged"]] * 2 + [FOUND] * 2
 
 
+@pytest.mark.fault(46, 48)
 @pytest.mark.parametrize("kind", ["no_client_order_id", "no_order_id", "other_client_order_id"])
 def test_items_without_the_right_ids_are_looked_up_or_unknown(world: World, kind: str) -> None:
     world.faults(on_batch(kind))
@@ -132,6 +134,7 @@ def test_a_request_that_was_not_processed_is_made_again_as_a_whole(world: World,
     assert [run.events(n) for n in range(4)] == [SINGLY] * 4
 
 
+@pytest.mark.fault(53)
 @pytest.mark.parametrize("commit", [False, True])
 @pytest.mark.parametrize("status", [408, 500, 503])
 def test_408_and_5xx_for_a_batch_are_unknown_for_each(world: World, status: int, commit: bool) -> None:
@@ -142,6 +145,7 @@ def test_408_and_5xx_for_a_batch_are_unknown_for_each(world: World, status: int,
     assert [run.events(n) for n in range(4)] == [after] * 4
 
 
+@pytest.mark.fault(43)
 def test_a_batch_whose_answer_is_late_by_more_than_the_deadline_is_found(world: World) -> None:
     world.faults(on_batch("hang", commit=True, ms=1500))
     run = batched(world, venue__timeout_s=0.4)
@@ -156,6 +160,7 @@ def test_items_of_one_batch_that_fill_and_fail_and_rest_are_told_apart(world: Wo
     assert run.statuses == ["executed", "rejected", "resting", "canceled"]
 
 
+@pytest.mark.fault(44)
 def test_nothing_is_concluded_of_a_batch_while_its_orders_may_still_arrive(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

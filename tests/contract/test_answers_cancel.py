@@ -76,6 +76,7 @@ def test_a_200_that_cannot_be_understood_is_unknown_until_the_order_was_read(wor
     assert [run.events(n, "cancel") for n in range(len(kinds))] == [expected] * len(kinds)
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("commit", [False, True])
 def test_a_lost_answer_is_settled_by_what_the_order_shows(world: World, commit: bool) -> None:
     kinds = ("drop", "error", "html")
@@ -84,6 +85,7 @@ def test_a_lost_answer_is_settled_by_what_the_order_shows(world: World, commit: 
     assert [run.events(n, "cancel") for n in range(len(kinds))] == [expected] * len(kinds)
 
 
+@pytest.mark.fault(64)
 def test_404_while_the_order_rests_is_tried_again(world: World) -> None:
     name = placed(world)
     world.faults(on_cancel("not_found"))
@@ -91,6 +93,7 @@ def test_404_while_the_order_rests_is_tried_again(world: World) -> None:
     assert asked(world, name) == ["recorded", "claimed", "attempt_unknown", *TRIED_AGAIN]
 
 
+@pytest.mark.fault(64)
 def test_404_for_an_order_canceled_elsewhere_is_done(world: World) -> None:
     name = placed(world)
     order_id = world.order(name).order_id
@@ -101,6 +104,7 @@ def test_404_for_an_order_canceled_elsewhere_is_done(world: World) -> None:
     assert world.order(name).status == "canceled"
 
 
+@pytest.mark.fault(64)
 def test_404_for_an_order_executed_first_says_that_there_was_nothing_to_cancel(world: World) -> None:
     name = placed(world, price="0.02")
     world.sandbox.control(
@@ -150,6 +154,7 @@ def test_a_cancel_without_effect_is_given_up_after_five_attempts_and_reported(wo
     assert asked(world, name).count("claimed") == 5
 
 
+@pytest.mark.fault(60)
 def test_a_cancel_acknowledged_stands_though_reads_still_show_it_resting(world: World) -> None:
     name = placed(world)
     world.faults(on_cancel("stale", ms=1500))
@@ -160,6 +165,7 @@ def test_a_cancel_acknowledged_stands_though_reads_still_show_it_resting(world: 
     assert world.order(name).status == "canceled"
 
 
+@pytest.mark.fault(64, 92)
 def test_the_cancel_of_an_order_in_doubt_waits_for_its_fate_and_cancels_what_is_found(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +180,7 @@ def test_the_cancel_of_an_order_in_doubt_waits_for_its_fate_and_cancels_what_is_
     assert run.states == ["accepted"]
 
 
+@pytest.mark.fault(64)
 def test_the_cancel_of_an_order_in_doubt_ends_one_that_is_proven_absent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +196,7 @@ def test_the_cancel_of_an_order_in_doubt_ends_one_that_is_proven_absent(
     assert asked(world, doubtful.orders[0].client_order_id) == ["recorded", "moot"]
 
 
+@pytest.mark.fault(64)
 def test_the_cancel_of_a_queued_order_withdraws_it(world: World) -> None:
     world.faults(fault("clock", times=None))
     queued = world.submit([row(), row()])
@@ -200,6 +208,7 @@ def test_the_cancel_of_a_queued_order_withdraws_it(world: World) -> None:
     assert (rest.exit_code, rest.book()) == (0, ["resting"])
 
 
+@pytest.mark.fault(41)
 def test_a_cancel_asked_for_while_the_exchange_is_down_is_kept_and_done_by_the_next_run(own_world: World) -> None:
     resting = placed(own_world)
     own_world.faults(fault("clock", times=None))

@@ -58,6 +58,7 @@ def test_201_of_an_order_that_could_not_rest_is_canceled(world: World) -> None:
     assert (order.status, order.fill_count, order.remaining_count) == ("canceled", "0.00", "0.00")
 
 
+@pytest.mark.fault(48)
 def test_201_without_our_id_is_a_yes_once_the_order_was_read(world: World) -> None:
     world.faults(fault("no_client_order_id"))
     run = world.submit([row()])
@@ -65,6 +66,7 @@ def test_201_without_our_id_is_a_yes_once_the_order_was_read(world: World) -> No
     assert run.events() == ["recorded", "claimed", "acknowledged"]
 
 
+@pytest.mark.fault(48)
 def test_201_without_our_id_that_cannot_be_read_is_found_by_the_scan(world: World) -> None:
     world.faults(fault("no_client_order_id"), fault("error", "GetOrder", times=None))
     run = world.submit([row()])
@@ -72,6 +74,7 @@ def test_201_without_our_id_that_cannot_be_read_is_found_by_the_scan(world: Worl
     assert run.events() == FOUND
 
 
+@pytest.mark.fault(47, 48)
 def test_2xx_that_cannot_be_understood_is_unknown_until_the_order_is_found(world: World) -> None:
     kinds = ("no_order_id", "other_client_order_id", "empty", "cut_body", "cut_headers", "not_json")
     run = world.submit_each({kind: fault(kind) for kind in kinds})
@@ -80,6 +83,7 @@ def test_2xx_that_cannot_be_understood_is_unknown_until_the_order_is_found(world
     assert run.states == ["accepted"] * len(kinds)
 
 
+@pytest.mark.fault(48)
 def test_a_status_the_exchange_never_gives_is_unknown_though_the_order_was_placed(world: World) -> None:
     statuses = (202, 204, 206, 301, 302, 307)
     run = world.submit_each({str(status): fault("status", status=status) for status in statuses})
@@ -87,6 +91,7 @@ def test_a_status_the_exchange_never_gives_is_unknown_though_the_order_was_place
     assert [run.events(n) for n in range(len(statuses))] == [FOUND] * len(statuses)
 
 
+@pytest.mark.fault(48)
 def test_2xx_that_cannot_be_understood_for_an_order_that_never_was_is_proven_absent(world: World) -> None:
     run = world.submit_each({"empty": answer(201), "nothing but headers": fault("cut_headers", commit=False)})
     settled(run)
@@ -94,6 +99,7 @@ def test_2xx_that_cannot_be_understood_for_an_order_that_never_was_is_proven_abs
     assert [order.attempts for order in run.orders] == [2, 2]
 
 
+@pytest.mark.fault(48)
 def test_a_redirect_is_not_followed_and_is_unknown(world: World) -> None:
     world.faults(fault("redirect", body="/trade-api/v2/portfolio/events/orders"))
     before = len(world.sent())
@@ -106,6 +112,7 @@ def test_a_redirect_is_not_followed_and_is_unknown(world: World) -> None:
 # -- refusals
 
 
+@pytest.mark.fault(49, 52)
 def test_a_refusal_with_the_exchanges_own_code_is_a_definite_no(world: World) -> None:
     refusals = {
         "insufficient_balance": 400,
@@ -133,6 +140,7 @@ def test_a_refusal_is_read_in_every_form_the_exchange_has(world: World) -> None:
     assert run.statuses == ["rejected", "rejected"]
 
 
+@pytest.mark.fault(49, 52)
 def test_a_refusal_without_a_code_is_unknown(world: World) -> None:
     page, form = "<html>denied by the proxy</html>", {"content-type": "text/html"}
     statuses = (400, 403, 404, 409, 410)
@@ -141,6 +149,7 @@ def test_a_refusal_without_a_code_is_unknown(world: World) -> None:
     assert [run.events(n) for n in range(len(statuses))] == [SENT_AGAIN] * len(statuses)
 
 
+@pytest.mark.fault(53)
 def test_a_4xx_that_is_not_the_exchanges_is_unknown_whatever_its_body_says(world: World) -> None:
     statuses = (402, 405, 407, 413, 415, 422, 451)
     run = world.submit_each({str(status): answer(status, error("invalid_order")) for status in statuses})
@@ -148,6 +157,7 @@ def test_a_4xx_that_is_not_the_exchanges_is_unknown_whatever_its_body_says(world
     assert [run.events(n) for n in range(len(statuses))] == [SENT_AGAIN] * len(statuses)
 
 
+@pytest.mark.fault(52)
 def test_a_code_that_may_hide_an_order_is_unknown(world: World) -> None:
     codes = ("exchange_unavailable", "duplicate_client_order_id", "client_order_id_already_exists")
     run = world.submit_each({code: answer(409, error(code)) for code in codes})
@@ -155,6 +165,7 @@ def test_a_code_that_may_hide_an_order_is_unknown(world: World) -> None:
     assert [run.events(n)[2] for n in range(len(codes))] == ["attempt_unknown"] * len(codes)
 
 
+@pytest.mark.fault(50)
 def test_403_stops_sending_and_leaves_the_rest_queued(world: World) -> None:
     world.faults(fault("forbidden", times=None))
     before = len(world.sent())
@@ -168,6 +179,7 @@ def test_403_stops_sending_and_leaves_the_rest_queued(world: World) -> None:
     settled(rest)
 
 
+@pytest.mark.fault(51)
 def test_410_stops_sending_and_leaves_the_rest_queued(world: World) -> None:
     world.faults(fault("gone", times=None))
     run = world.submit([row() for _ in range(10)], submit__concurrency=1)
@@ -202,6 +214,7 @@ def test_ten_refusals_with_changing_codes_do_not_stop_sending(world: World) -> N
 # -- 401, 429, 408, 5xx
 
 
+@pytest.mark.fault(50)
 def test_401_once_is_a_new_attempt(world: World) -> None:
     world.faults(fault("clock"))
     run = world.submit([row()])
@@ -209,6 +222,7 @@ def test_401_once_is_a_new_attempt(world: World) -> None:
     assert run.events() == ["recorded", "claimed", "not_processed", "claimed", "acknowledged"]
 
 
+@pytest.mark.fault(50)
 def test_401_for_everything_under_way_is_a_new_attempt_for_each(world: World) -> None:
     world.faults(fault("clock", times=4))
     run = world.submit([row() for _ in range(8)], submit__concurrency=4)
@@ -216,6 +230,7 @@ def test_401_for_everything_under_way_is_a_new_attempt_for_each(world: World) ->
     assert run.statuses == ["resting"] * 8
 
 
+@pytest.mark.fault(50)
 def test_401_again_stops_sending_with_everything_queued(world: World) -> None:
     world.faults(fault("clock", times=None))
     before = len(world.sent())
@@ -228,6 +243,7 @@ def test_401_again_stops_sending_with_everything_queued(world: World) -> None:
     settled(world.drain(submit__batch_size=50))
 
 
+@pytest.mark.fault(54)
 def test_429_is_sent_again_and_drains_the_local_bucket(world: World) -> None:
     world.faults(fault("rate_limited", times=2))
     run = world.submit([row()])
@@ -235,6 +251,7 @@ def test_429_is_sent_again_and_drains_the_local_bucket(world: World) -> None:
     assert run.events() == ["recorded", *["claimed", "not_processed"] * 2, "claimed", "acknowledged"]
 
 
+@pytest.mark.fault(54)
 def test_429_without_end_gives_up_after_wait_s_with_everything_queued(world: World) -> None:
     world.faults(fault("rate_limited", times=None))
     before = len(world.sent())
@@ -246,6 +263,7 @@ def test_429_without_end_gives_up_after_wait_s_with_everything_queued(world: Wor
     settled(world.drain())
 
 
+@pytest.mark.fault(53)
 @pytest.mark.parametrize("commit", [False, True])
 def test_408_and_5xx_are_unknown_before_and_after_the_order_was_placed(world: World, commit: bool) -> None:
     statuses = (408, 500, 502, 503, 504)
@@ -258,6 +276,7 @@ def test_408_and_5xx_are_unknown_before_and_after_the_order_was_placed(world: Wo
 # -- no answer
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize("commit", [False, True])
 def test_no_answer_within_the_deadline_is_unknown(world: World, commit: bool) -> None:
     world.faults(fault("hang", commit=commit, ms=3000))
@@ -266,6 +285,7 @@ def test_no_answer_within_the_deadline_is_unknown(world: World, commit: bool) ->
     assert run.events() == (FOUND if commit else SENT_AGAIN)
 
 
+@pytest.mark.fault(55)
 def test_an_answer_that_trickles_past_the_deadline_is_unknown(world: World) -> None:
     world.faults(fault("trickle", ms=50))
     run = world.submit([row()], venue__timeout_s=0.4)
@@ -273,6 +293,7 @@ def test_an_answer_that_trickles_past_the_deadline_is_unknown(world: World) -> N
     assert run.events() == FOUND
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("commit", [False, True])
 def test_a_connection_that_ends_without_an_answer_is_unknown(world: World, commit: bool) -> None:
     run = world.submit_each({str(reset): fault("drop", commit=commit, reset=reset) for reset in (False, True)})
@@ -280,6 +301,7 @@ def test_a_connection_that_ends_without_an_answer_is_unknown(world: World, commi
     assert [run.events(n) for n in range(2)] == [FOUND if commit else SENT_AGAIN] * 2
 
 
+@pytest.mark.fault(44)
 def test_a_request_that_arrives_late_is_waited_for_and_never_sent_twice(world: World) -> None:
     world.faults(fault("late", ms=700))
     before = len(world.sent())
@@ -289,6 +311,7 @@ def test_a_request_that_arrives_late_is_waited_for_and_never_sent_twice(world: W
     assert [each["arrival_of"] is not None for each in world.sent()[before:]] == [False, True]
 
 
+@pytest.mark.fault(45)
 def test_the_same_bytes_delivered_twice_are_one_order(world: World) -> None:
     world.faults(fault("duplicate", ms=0))
     run = world.submit([row()])
@@ -296,6 +319,7 @@ def test_the_same_bytes_delivered_twice_are_one_order(world: World) -> None:
     assert run.events() == ["recorded", "claimed", "acknowledged"]
 
 
+@pytest.mark.fault(60)
 def test_a_read_that_lags_is_waited_for(world: World) -> None:
     world.sandbox.control(read_lag_ms=500)
     world.faults(fault("drop", commit=True))
@@ -304,6 +328,7 @@ def test_a_read_that_lags_is_waited_for(world: World) -> None:
     assert run.events() == FOUND
 
 
+@pytest.mark.fault(41)
 def test_an_exchange_that_is_down_leaves_everything_queued(own_world: World) -> None:
     assert own_world.submit([row()]).exit_code == 0
     own_world.sandbox.stop()
@@ -316,6 +341,7 @@ def test_an_exchange_that_is_down_leaves_everything_queued(own_world: World) -> 
     settled(own_world.drain())
 
 
+@pytest.mark.fault(59, 61)
 @pytest.mark.parametrize("kind", ["empty_list", "not_json"])
 def test_a_listing_that_cannot_be_trusted_concludes_nothing(
     world: World, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -335,6 +361,7 @@ def test_a_listing_that_cannot_be_trusted_concludes_nothing(
 # -- 409
 
 
+@pytest.mark.fault(52, 66)
 @pytest.mark.parametrize("what", ["trading", "exchange"])
 def test_409_paused_waits_for_the_exchanges_status_and_goes_on(world: World, what: str) -> None:
     world.faults(fault("paused", what=what))
@@ -343,6 +370,7 @@ def test_409_paused_waits_for_the_exchanges_status_and_goes_on(world: World, wha
     assert run.events() == ["recorded", "claimed", "not_processed", "claimed", "acknowledged"]
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize("pause", ["trading", "exchange"])
 def test_an_exchange_that_stays_paused_leaves_everything_queued(world: World, pause: str) -> None:
     world.sandbox.control(pause=pause)
@@ -355,6 +383,7 @@ def test_an_exchange_that_stays_paused_leaves_everything_queued(world: World, pa
     settled(world.drain())
 
 
+@pytest.mark.fault(66, 74)
 def test_an_order_that_expires_during_a_pause_ends_the_run_as_unsent(world: World) -> None:
     world.sandbox.control(pause="trading")
     run = world.submit([row()], submit__ttl_s=0.5, submit__wait_s=30)
@@ -362,6 +391,7 @@ def test_an_order_that_expires_during_a_pause_ends_the_run_as_unsent(world: Worl
     assert (run.statuses, run.orders[0].reason) == (["unsent"], "expired")
 
 
+@pytest.mark.fault(43, 52)
 def test_409_exists_after_a_lost_answer_is_our_own_order(world: World) -> None:
     world.faults(fault("drop", commit=True))
     run = world.submit([row()], submit__resend="at_once")
@@ -370,6 +400,7 @@ def test_409_exists_after_a_lost_answer_is_our_own_order(world: World) -> None:
     assert set(run.events()) >= {"attempt_unknown", "found"}
 
 
+@pytest.mark.fault(52)
 def test_409_exists_for_a_derived_id_is_that_order_however_old_it_is(own_world: World) -> None:
     """Another ledger had placed the same file long before; the scan went back to our own first attempt only."""
     first = own_world.submit([row(), row()], name="shared")
@@ -406,6 +437,7 @@ def foreign(world: World, name: str, **settings: Any) -> Run:
     return run
 
 
+@pytest.mark.fault(69)
 def test_409_exists_for_a_callers_own_id_that_cannot_be_ours_is_parked_and_resolved_as_absent(world: World) -> None:
     run = foreign(world, f"own-foreign-a-{id(world)}")
     with world.opened() as oms:
@@ -415,6 +447,7 @@ def test_409_exists_for_a_callers_own_id_that_cannot_be_ours_is_parked_and_resol
     assert run.book() == ["resting"], "the stranger's order is left alone"
 
 
+@pytest.mark.fault(69)
 def test_409_exists_for_a_callers_own_id_that_cannot_be_ours_is_parked_and_resolved_as_that_order(world: World) -> None:
     run = foreign(world, f"own-foreign-b-{id(world)}")
     name = run.orders[0].client_order_id
@@ -425,6 +458,7 @@ def test_409_exists_for_a_callers_own_id_that_cannot_be_ours_is_parked_and_resol
     assert order.order_id == theirs["order_id"]
 
 
+@pytest.mark.fault(52, 67)
 def test_409_exists_for_an_order_that_is_nowhere_ends_as_consumed_and_is_never_sent_again(world: World) -> None:
     world.faults(answer(409, error("order_already_exists"), times=None))
     before = len(world.sent())

@@ -246,6 +246,7 @@ def words_of(bad: Bad, shell: Shell) -> list[str]:
     return [*words, "-o", "json"] if "-o" not in words else [*words, "--json"]
 
 
+@pytest.mark.fault(76, 77, 79)
 @pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.name)
 def test_bad_input_is_exit_2_and_changes_nothing(place: Shell, bad: Bad) -> None:
     before = state_of(place)
@@ -282,6 +283,7 @@ def test_every_bad_row_is_named_with_line_field_and_reason(place: Shell) -> None
         assert f"line {line}: {field}: " in answer.err
 
 
+@pytest.mark.fault(78, 79)
 def test_one_bad_row_in_ten_thousand_records_none_of_them(place: Shell) -> None:
     before = state_of(place)
     rows = [row(count=str(n)) for n in range(1, 10_001)] + [row(count="0")]

@@ -46,6 +46,7 @@ def ledger_of(shell: Shell, environment: str) -> Path:
 # -- reading creates nothing
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     "words",
     [["orders"], ["batches"], ["why", "x" * 8], ["db", "check"], ["cancel", "x" * 8], ["withdraw", "x" * 8]],
@@ -106,6 +107,7 @@ def test_an_exchange_on_this_machine_is_the_demo_exchange_by_its_address_and_a_k
     assert not shell.ledger.exists()
 
 
+@pytest.mark.fault(82)
 def test_each_environment_has_a_ledger_of_its_own_and_they_never_mix(shell: Shell) -> None:
     assert shell.submit([row()], env=as_demo(shell)).code == 0
     assert shell.submit([row(count="2")]).code == 0
@@ -118,6 +120,7 @@ def test_each_environment_has_a_ledger_of_its_own_and_they_never_mix(shell: Shel
     assert len(shell.sandbox.orders()) == 2
 
 
+@pytest.mark.fault(82)
 def test_a_ledger_belongs_to_one_exchange(shell: Shell) -> None:
     assert shell.submit([row()]).code == 0
     other = shell.base_url.replace("127.0.0.1", "127.0.0.2")
@@ -136,6 +139,7 @@ def test_prod_asks_before_it_places_several_orders_and_a_script_needs_yes(shell:
     assert [x["status"] for x in agreed.orders] == ["pending", "pending"]
 
 
+@pytest.mark.fault(82)
 def test_prod_does_not_ask_for_one_order_and_never_sends_to_loopback(shell: Shell) -> None:
     prod = {"OMS_ENVIRONMENT": "prod", "KALSHI_API_KEY_ID": None}
     failed(shell.oms("submit", *FLAGS, "-o", "json", env=prod), 4, "credentials")
@@ -148,6 +152,7 @@ def test_prod_does_not_ask_for_one_order_and_never_sends_to_loopback(shell: Shel
 # -- keys
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize("missing", ["KALSHI_API_KEY_ID", "KALSHI_PRIVATE_KEY_PATH"])
 def test_a_missing_key_is_exit_4_with_everything_recorded_and_queued(shell: Shell, missing: str) -> None:
     answer = shell.submit([row(), row()], env={missing: None})
@@ -159,6 +164,7 @@ def test_a_missing_key_is_exit_4_with_everything_recorded_and_queued(shell: Shel
     assert len(shell.sandbox.orders()) == 2
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_key_file_that_others_can_read_is_refused(shell: Shell, mode: int) -> None:
     shell.key.chmod(mode)
@@ -169,6 +175,7 @@ def test_a_key_file_that_others_can_read_is_refused(shell: Shell, mode: int) -> 
     assert shell.wire.requests == 0
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize(
     "content", [b"", b"not a key", b"-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"]
 )
@@ -178,6 +185,7 @@ def test_a_key_file_that_holds_no_key_is_exit_4(shell: Shell, content: bytes) ->
     failed(shell.submit([row()], env={"KALSHI_PRIVATE_KEY_PATH": str(bad)}), 4, "credentials")
 
 
+@pytest.mark.fault(50, 83)
 def test_a_key_that_the_exchange_does_not_know_is_exit_4_with_everything_queued(shell: Shell) -> None:
     answer = shell.submit([row()], env={"KALSHI_API_KEY_ID": "00000000-0000-4000-8000-000000000000"})
     failed(answer, 4, "credentials")
@@ -185,6 +193,7 @@ def test_a_key_that_the_exchange_does_not_know_is_exit_4_with_everything_queued(
     assert shell.sandbox.orders() == []
 
 
+@pytest.mark.fault(83, 90)
 def test_a_key_with_a_passphrase_works_and_neither_is_shown_anywhere(shell: Shell) -> None:
     passphrase = "canary-passphrase-7f3a"
     key = serialization.load_pem_private_key(shell.key.read_bytes(), None)
@@ -204,6 +213,7 @@ def test_a_key_with_a_passphrase_works_and_neither_is_shown_anywhere(shell: Shel
     assert len(shell.sandbox.orders()) == 1
 
 
+@pytest.mark.fault(90)
 def test_nothing_secret_is_shown_by_any_command_however_talkative(shell: Shell) -> None:
     shell.sandbox.control(faults=[{"fault": {"kind": "html", "commit": True}, "match": {"method": "POST"}}])
     shell.file("o.jsonl", [row(), row()])
@@ -247,6 +257,7 @@ def test_a_file_in_the_users_own_directory_is_read_without_being_named(shell: Sh
     assert {x["key"]: x["value"] for x in answer.json["config"]}["submit.ttl_s"] == "77"
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -268,6 +279,7 @@ def test_a_wrong_configuration_is_exit_2_naming_key_and_cure(shell: Shell, conte
     assert shell.wire.requests == 0
 
 
+@pytest.mark.fault(84)
 def test_an_unknown_variable_of_ours_is_an_error_naming_the_nearest(shell: Shell) -> None:
     answer = shell.oms("submit", *FLAGS, "-o", "json", env={"OMS_SUBMIT__CONCURENCY": "2"})
     assert "OMS_SUBMIT__CONCURRENCY" in failed(answer, 2, "bad_config")["message"]
@@ -276,6 +288,7 @@ def test_an_unknown_variable_of_ours_is_an_error_naming_the_nearest(shell: Shell
 # -- files
 
 
+@pytest.mark.fault(37)
 def test_the_ledger_and_all_beside_it_are_for_its_owner_alone(shell: Shell) -> None:
     assert shell.submit([row()]).code == 0
     modes = {path.name: path.stat().st_mode & 0o777 for path in shell.ledger.parent.iterdir()}
@@ -283,6 +296,7 @@ def test_the_ledger_and_all_beside_it_are_for_its_owner_alone(shell: Shell) -> N
     assert shell.ledger.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.fault(19)
 def test_a_reader_that_goes_away_is_no_failure_of_a_run(shell: Shell) -> None:
     shell.file("o.jsonl", [row() for _ in range(3)])
     reader, writer = os.pipe()

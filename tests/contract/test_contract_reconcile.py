@@ -49,6 +49,7 @@ def test_nothing_to_do_is_exit_0_and_doing_it_again_changes_nothing(shell: Shell
     assert (second["updated"], second["fills"], second["resolved"]) == (0, 0, 0)
 
 
+@pytest.mark.fault(62)
 def test_a_cancel_made_elsewhere_is_noticed(shell: Shell) -> None:
     order = placed(shell)
     gone = shell.sandbox.call("DELETE", f"/portfolio/events/orders/{order['order_id']}", market_ticker=TICKER)
@@ -59,6 +60,7 @@ def test_a_cancel_made_elsewhere_is_noticed(shell: Shell) -> None:
     assert (shown["status"], shown["remaining_count"], shown["fill_count"]) == ("canceled", "0.00", "0.00")
 
 
+@pytest.mark.fault(63)
 def test_fills_made_elsewhere_are_counted_once_and_exactly_in_fractions(shell: Shell) -> None:
     order = placed(shell, price="0.02", count="3.33")
     trade(shell, order, "1.11")
@@ -103,6 +105,7 @@ def test_positions_and_balance_are_as_last_seen(shell: Shell) -> None:
     assert report["balance"] == balance.get("balance_dollars", report["balance"])
 
 
+@pytest.mark.fault(69)
 def test_an_order_made_elsewhere_is_external_and_no_break(shell: Shell) -> None:
     placed(shell)
     assert shell.sandbox.create(client_order_id="by-hand").status_code == 201
@@ -138,6 +141,7 @@ def test_breaks_are_listed_in_every_form(shell: Shell) -> None:
     assert "amended" in text.out
 
 
+@pytest.mark.fault(6)
 def test_what_a_dead_run_left_in_doubt_is_resolved_and_nothing_is_sent(shell: Shell) -> None:
     shell.sandbox.control(faults=[fault("hang", ms=20_000)])
     begun = shell.begin("submit", shell.file("o.jsonl", [row(), row()]), env={"OMS_SUBMIT__CONCURRENCY": "1"})
@@ -165,6 +169,7 @@ def test_a_parked_order_is_a_break_and_exit_3(shell: Shell) -> None:
     assert "oms resolve mine" in report["breaks"][0]["suggestion"]
 
 
+@pytest.mark.fault(70)
 def test_an_order_that_the_exchange_no_longer_shows_is_a_break_and_is_not_placed_again(shell: Shell) -> None:
     order = placed(shell)
     placed(shell, count="2")

@@ -62,6 +62,7 @@ def finish(world: World) -> None:
     assert inspection.problems(world.ledger, world.exchange, PLACED) == [], life
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_the_answers_in_flight_come_in_and_leaves_the_rest_queued(
     world: World, number: signal.Signals, code: int
@@ -77,6 +78,7 @@ def test_a_signal_lets_the_answers_in_flight_come_in_and_leaves_the_rest_queued(
     finish(world)
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_second_signal_ends_it_at_once(world: World, number: signal.Signals, code: int) -> None:
     slow_down(world, nth=3, ms=60_000, times=2)
@@ -90,6 +92,7 @@ def test_a_second_signal_ends_it_at_once(world: World, number: signal.Signals, c
     finish(world)
 
 
+@pytest.mark.fault(14)
 def test_a_run_that_slept_hands_back_what_it_had_claimed_ahead(world: World) -> None:
     """Stopped for over five seconds with claims ahead of its senders: they are older than a claim may be."""
     slow_down(world, nth=3, ms=300, times=2)
@@ -112,6 +115,7 @@ def _events(world: World, kind: str) -> list[dict[str, Any]]:
     return [event for event in inspection.facts(world.ledger, world.exchange).events if event["kind"] == kind]
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("largest_file", [20_000, 60_000, 120_000, 180_000])
 def test_a_full_disk_ends_the_run_before_anything_else_is_sent(world: World, largest_file: int) -> None:
     life = begin(world, largest_file=largest_file).end()
@@ -133,6 +137,7 @@ def replace(path: Path) -> None:
     other.rename(path)
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize("harm", [rename, replace, Path.unlink], ids=["renamed", "replaced", "unlinked"])
 def test_a_ledger_taken_away_under_a_run_stops_it(world: World, harm: Callable[[Path], None]) -> None:
     slow_down(world, nth=3, ms=300, times=2)
@@ -151,6 +156,7 @@ def test_a_ledger_taken_away_under_a_run_stops_it(world: World, harm: Callable[[
     finish(world)
 
 
+@pytest.mark.fault(19)
 def test_a_reader_of_the_answer_that_goes_away_disturbs_nothing(world: World) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -161,6 +167,7 @@ def test_a_reader_of_the_answer_that_goes_away_disturbs_nothing(world: World) ->
     assert inspection.problems(world.ledger, world.exchange, PLACED) == []
 
 
+@pytest.mark.fault(19)
 def test_an_answer_that_cannot_be_written_disturbs_nothing(world: World) -> None:
     with Path("/dev/full").open("w") as full:
         process = world.start("submit", world.file(ROWS), "-o", "json", stdout=full, stderr=full)

@@ -154,6 +154,7 @@ def all_harmed(cases: Sequence[Case], nursery: Nursery, key: Path, directory: Pa
     return side_by_side(told_apart, run, AT_A_TIME)
 
 
+@pytest.mark.fault(15, 17, 30, 86)
 def test_a_ledger_lost_or_gone_back_in_mid_batch_places_nothing_twice(
     nursery: Nursery, exchange_key: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_ledger_lost_or_gone_back_in_mid_batch_places_nothing_twice(
     assert all_harmed(cases, nursery, exchange_key, tmp_path) == []
 
 
+@pytest.mark.fault(15, 44)
 def test_nor_with_answers_lost_and_one_order_still_on_its_way(
     nursery: Nursery, exchange_key: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +174,7 @@ def test_nor_with_answers_lost_and_one_order_still_on_its_way(
     assert all_harmed(cases, nursery, exchange_key, tmp_path) == []
 
 
+@pytest.mark.fault(10, 15)
 def test_a_recovery_killed_while_it_waits_for_what_was_lost_waits_again(world_of: Callable[..., World]) -> None:
     """One order of the lost ledger is still on its way, and its id would be free: only waiting saves it."""
     world = world_of({**SETTINGS, "submit__in_flight_horizon_s": "6"}, dedupe="open_only", skew_s=5, tier="unlimited")
@@ -189,6 +192,7 @@ def test_a_recovery_killed_while_it_waits_for_what_was_lost_waits_again(world_of
     assert what_is_wrong(world, world.ledger, last) == [], last
 
 
+@pytest.mark.fault(15, 86)
 def test_a_copy_and_its_original_both_finish_the_batch_and_agree(world_of: Callable[..., World]) -> None:
     """Two ledgers that both know the batch: what one has placed is found by the other."""
     world = world_of(SETTINGS, dedupe="open_only", skew_s=2, tier="unlimited")

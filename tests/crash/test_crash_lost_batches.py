@@ -66,6 +66,7 @@ def wrong(world: World) -> list[str]:
     return [str(finding) for finding in found]
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("first", [["reconcile"], ["submit", "other.jsonl"]], ids=["reconcile", "submit"])
 def test_a_lost_batch_is_known_again_whatever_was_done_before_it(world: World, first: list[str]) -> None:
     other = world.file(rows(2), "other.jsonl")

@@ -54,6 +54,7 @@ def told(*lives: Life) -> str:
     return "\n".join(map(str, lives))
 
 
+@pytest.mark.fault(32)
 def test_three_processes_with_three_files_place_every_order_once(world: World) -> None:
     files = [world.file(rows(1 + 7 * n, 6), f"{n}.jsonl") for n in range(3)]
     running = [world.start("submit", file, "-o", "json") for file in files]
@@ -65,6 +66,7 @@ def test_three_processes_with_three_files_place_every_order_once(world: World) -
     assert inspection.posts(world.exchange) == 18
 
 
+@pytest.mark.fault(78)
 def test_the_same_file_three_times_at_once_is_one_batch(world: World) -> None:
     file = world.file(rows(1, 8))
     lives = [living.end() for living in [world.begin("submit", file, "-o", "json") for _ in range(3)]]
@@ -75,6 +77,7 @@ def test_the_same_file_three_times_at_once_is_one_batch(world: World) -> None:
     assert inspection.posts(world.exchange) == 8
 
 
+@pytest.mark.fault(91)
 def test_submit_cancel_and_reconcile_at_once_leave_one_truth(world: World) -> None:
     make_ledger(world)
     (first,) = inspection.facts(world.ledger, world.exchange).orders
@@ -86,6 +89,7 @@ def test_submit_cancel_and_reconcile_at_once_leave_one_truth(world: World) -> No
     assert wrong(world, ["canceled"] + ["resting"] * 12) == []
 
 
+@pytest.mark.fault(32, 95)
 def test_programs_and_the_command_line_take_turns_on_one_ledger(world: World) -> None:
     make_ledger(world)
     programs = [world.program(SINGLES) for _ in range(2)]
@@ -124,6 +128,7 @@ def test_when_the_sender_is_killed_one_that_waits_takes_over(world: World) -> No
     assert wrong(world, ["resting"] * 14) == []
 
 
+@pytest.mark.fault(10)
 def test_each_that_takes_over_may_be_killed_too(world: World) -> None:
     make_ledger(world)
     file = world.file(rows(1, 10))
@@ -147,6 +152,7 @@ def test_a_ledger_that_stays_busy_is_exit_6_for_a_reconcile_that_will_not_wait(w
     assert wrong(world, ["resting"] * 15) == []
 
 
+@pytest.mark.fault(94)
 def test_a_sender_whose_lock_was_deleted_is_fenced_by_the_epoch_of_the_next(world: World) -> None:
     """Two processes that both hold "the" lock: whoever opened the newer epoch goes on, the other sends nothing more."""
     make_ledger(world)
@@ -166,6 +172,7 @@ def test_a_sender_whose_lock_was_deleted_is_fenced_by_the_epoch_of_the_next(worl
     assert "lost this ledger" in ended.err
 
 
+@pytest.mark.fault(32)
 def test_a_ledger_with_a_second_name_is_refused_and_one_behind_a_symbolic_link_is_the_same(world: World) -> None:
     make_ledger(world)
     second = world.ledger.with_name("second.sqlite3")

@@ -37,6 +37,7 @@ def stored(world: World) -> dict[str, int]:
         return counts
 
 
+@pytest.mark.fault(1, 2)
 @pytest.mark.parametrize("nth", [3, 4, 6, 7, 8])
 def test_a_recording_that_was_killed_leaves_all_or_nothing(world: World, nth: int) -> None:
     """Two seams make the ledger; two each follow for the first chunk, the second, and the flip that makes it whole."""

@@ -48,6 +48,7 @@ def problems(world: World, *not_placed: str) -> list[str]:
     return inspection.problems(world.ledger, world.exchange, statuses)
 
 
+@pytest.mark.fault(42, 53, 68)
 @pytest.mark.parametrize("policy", ["when_absent", "at_once"])
 @pytest.mark.parametrize("dedupe", ["forever", "open_only"])
 def test_lost_orders_are_sent_again_under_the_same_id(world_of: Callable[..., World], policy: str, dedupe: str) -> None:
@@ -80,6 +81,7 @@ def test_never_leaves_a_lost_order_unsent_and_finds_one_unheard_of(world_of: Cal
     assert (unsent["reason"], unsent["late"]) == ("proven_absent", False)
 
 
+@pytest.mark.fault(6)
 def test_killed_in_mid_send_every_policy_ends_with_one_order_at_most(
     nursery: Nursery, exchange_key: Path, tmp_path: Path
 ) -> None:
@@ -118,6 +120,7 @@ def test_time_to_live_goes_on_while_nothing_runs(world_of: Callable[..., World])
     assert problems(world, *["unsent"] * (len(ROWS) - len(placed))) == []
 
 
+@pytest.mark.fault(44)
 def test_an_order_that_arrives_after_its_absence_was_concluded_is_late_and_a_break(
     world_of: Callable[..., World],
 ) -> None:
@@ -139,6 +142,7 @@ def test_an_order_that_arrives_after_its_absence_was_concluded_is_late_and_a_bre
     assert world.live("reconcile").code == 0, "a break is told once"
 
 
+@pytest.mark.fault(44, 68)
 def test_an_order_that_arrives_after_it_was_sent_again_is_refused_by_the_exchange(
     world_of: Callable[..., World],
 ) -> None:

@@ -26,6 +26,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
             assert [each for each in check(ledger) if not each.ok] == []
 
 
+@pytest.mark.fault(91)
 def test_an_answer_that_comes_with_an_old_entry_does_not_undo_what_came_since(ledger: Ledger) -> None:
     entry = entries(ledger, 3)[0]
     on_wire = tell(ledger, [(entry, claimed(entry))])[entry.command_key]
@@ -37,6 +38,7 @@ def test_an_answer_that_comes_with_an_old_entry_does_not_undo_what_came_since(le
     assert after.order.order_id == accepted.order.order_id
 
 
+@pytest.mark.fault(91)
 def test_an_order_that_was_found_meanwhile_cannot_be_claimed_from_memory(ledger: Ledger) -> None:
     entry = entries(ledger, 3)[0]
     on_wire = tell(ledger, [(entry, claimed(entry))])[entry.command_key]
@@ -91,6 +93,7 @@ def test_a_decision_that_is_not_allowed_writes_nothing_of_its_whole_turn(ledger:
     assert entries(ledger, 3)[0].command.state is CommandState.QUEUED
 
 
+@pytest.mark.fault(63)
 def test_a_trade_is_counted_once_whoever_tells_of_it_again(ledger: Ledger) -> None:
     entry = entries(ledger, 3)[1]
     accepted = tell(ledger, [(entry, claimed(entry)), (entry, acknowledged(entry))])[entry.command_key]

@@ -93,6 +93,7 @@ def read_account(ledger: Ledger) -> None:
 # -- backup -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(36)
 def test_a_copy_of_a_ledger_in_use_has_everything_but_that_the_account_was_read(path: Path, copy: Path) -> None:
     with closing(used(path)) as ledger:
         read_account(ledger)
@@ -148,6 +149,7 @@ def test_a_copy_that_cannot_be_written_leaves_nothing_behind(path: Path, tmp_pat
         backup(path, tmp_path / "copy.sqlite3")
 
 
+@pytest.mark.fault(36)
 def test_a_copy_lets_the_sender_go_on(path: Path, copy: Path) -> None:
     with closing(running(path)) as ledger:
         recorded(ledger, 3_000)
@@ -163,6 +165,7 @@ def test_a_copy_lets_the_sender_go_on(path: Path, copy: Path) -> None:
         assert all(each.ok for each in check(ledger))
 
 
+@pytest.mark.fault(31)
 def test_the_file_of_the_ledger_is_never_opened_but_through_sqlite(
     path: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +202,7 @@ def test_a_restored_ledger_has_what_the_copy_had_and_the_replaced_one_is_kept(pa
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.fault(30, 36)
 def test_a_restored_ledger_reads_the_account_before_it_sends(path: Path, copy: Path) -> None:
     with closing(used(path)) as ledger:
         backup(path, copy)
@@ -211,6 +215,7 @@ def test_a_restored_ledger_reads_the_account_before_it_sends(path: Path, copy: P
         assert queries.watermark(ledger) is None
 
 
+@pytest.mark.fault(30)
 def test_a_copy_put_in_place_by_hand_reads_the_account_too(path: Path, copy: Path) -> None:
     with closing(used(path)) as ledger:
         read_account(ledger)
@@ -231,6 +236,7 @@ def test_a_copy_is_restored_where_there_is_no_ledger(path: Path, copy: Path, tmp
         assert all(each.ok for each in check(ledger))
 
 
+@pytest.mark.fault(30)
 def test_the_wal_of_the_replaced_ledger_never_reaches_the_restored_one(path: Path, copy: Path) -> None:
     with closing(used(path)):
         backup(path, copy)
@@ -245,6 +251,7 @@ def test_the_wal_of_the_replaced_ledger_never_reaches_the_restored_one(path: Pat
         assert len(entries(ledger, 50, name="late")) == 50
 
 
+@pytest.mark.fault(30)
 def test_a_stray_wal_of_a_ledger_that_is_gone_is_not_applied(path: Path, copy: Path) -> None:
     with closing(used(path)):
         backup(path, copy)
@@ -299,6 +306,7 @@ def test_only_a_ledger_of_this_environment_is_restored(path: Path, copy: Path, t
     assert not path.exists()
 
 
+@pytest.mark.fault(87)
 def test_a_ledger_of_a_newer_program_is_not_restored(path: Path, copy: Path) -> None:
     with closing(used(path)):
         backup(path, copy)
@@ -354,6 +362,7 @@ def test_a_copy_that_is_damaged_is_not_restored(path: Path, copy: Path) -> None:
     assert not list(path.parent.glob("*.restoring*"))
 
 
+@pytest.mark.fault(31)
 def test_a_waiting_run_does_not_send_from_the_ledger_that_was_replaced(path: Path, copy: Path) -> None:
     """It holds connections to the old file; the new one under the path is not what it opened."""
     with closing(used(path)):
@@ -379,6 +388,7 @@ def test_an_older_ledger_goes_on_from_where_it_was(path: Path, copy: Path) -> No
         assert intent(6).client_order_id == entries(ledger, 6)[5].client_order_id
 
 
+@pytest.mark.fault(36)
 @pytest.mark.slow
 def test_a_kill_while_restoring_leaves_the_old_ledger_or_the_new_one(path: Path, copy: Path, tmp_path: Path) -> None:
     with closing(used(path)):

@@ -96,6 +96,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.fault(29, 86)
 @pytest.mark.parametrize("what", DAMAGE)
 def test_damage_is_found_and_named(path: Path, what: str) -> None:
     statement, name = DAMAGE[what]
@@ -126,6 +127,7 @@ def test_many_problems_are_counted_and_a_few_named(path: Path) -> None:
         assert seen.endswith("and 55 more")
 
 
+@pytest.mark.fault(29)
 def test_a_start_refuses_a_ledger_whose_newest_events_were_torn(path: Path) -> None:
     with closing(used(path)):
         pass
@@ -134,6 +136,7 @@ def test_a_start_refuses_a_ledger_whose_newest_events_were_torn(path: Path) -> N
         check_tail(ledger)
 
 
+@pytest.mark.fault(29)
 def test_a_start_refuses_a_ledger_that_has_lost_an_order(path: Path) -> None:
     with closing(used(path)):
         pass
@@ -142,6 +145,7 @@ def test_a_start_refuses_a_ledger_that_has_lost_an_order(path: Path) -> None:
         check_tail(ledger)
 
 
+@pytest.mark.fault(38)
 def test_a_start_reads_only_the_tail(path: Path) -> None:
     with closing(used(path)) as ledger:
         recorded(ledger, 5, name="later")
@@ -152,6 +156,7 @@ def test_a_start_reads_only_the_tail(path: Path) -> None:
             check_tail(ledger, most=1000)
 
 
+@pytest.mark.fault(29)
 def test_a_broken_page_is_found(path: Path) -> None:
     with closing(used(path, 600)):
         pass
@@ -164,6 +169,7 @@ def test_a_broken_page_is_found(path: Path) -> None:
         assert found["pages and indexes"] is False
 
 
+@pytest.mark.fault(38)
 def test_a_check_needs_the_same_memory_for_more_orders(path: Path, tmp_path: Path) -> None:
     peaks = []
     for rows, place in ((600, path), (4_000, tmp_path / "more.sqlite3")):
@@ -176,6 +182,7 @@ def test_a_check_needs_the_same_memory_for_more_orders(path: Path, tmp_path: Pat
     assert peaks[1] < 1.5 * peaks[0]
 
 
+@pytest.mark.fault(33)
 def test_a_check_runs_beside_a_sender(path: Path) -> None:
     with closing(used(path, 1_200)) as ledger:
         done: list[int] = []

@@ -156,6 +156,7 @@ def test_the_cancel_of_a_queued_order_withdraws_it_and_nothing_of_it_is_sent(led
     assert [each for each in check(ledger) if not each.ok] == []
 
 
+@pytest.mark.fault(92)
 def test_a_cancel_recorded_by_another_process_stops_an_order_that_was_read_ahead(ledger: Ledger) -> None:
     recorded(ledger, 3)
     line = desk(ledger)
@@ -234,6 +235,7 @@ def test_an_order_in_doubt_is_never_claimed_by_default(ledger: Ledger) -> None:
 # -- what ends all claiming
 
 
+@pytest.mark.fault(81)
 def test_a_halt_stops_every_claim_and_still_records_answers(ledger: Ledger) -> None:
     recorded(ledger, 2)
     line = desk(ledger)
@@ -260,6 +262,7 @@ def test_a_second_order_under_one_id_is_recorded_and_halts_claiming_in_the_same_
     assert "another" in (entry.order.detail or "")
 
 
+@pytest.mark.fault(94)
 def test_a_run_that_lost_its_epoch_claims_and_records_nothing_more(ledger: Ledger) -> None:
     recorded(ledger, 2)
     line = desk(ledger)
@@ -282,6 +285,7 @@ def test_a_ledger_whose_file_was_replaced_claims_nothing_and_stays_unusable(ledg
             line.turn([], 9, now())
 
 
+@pytest.mark.fault(86)
 def test_a_stored_body_that_is_not_the_one_recorded_is_never_sent(ledger: Ledger) -> None:
     recorded(ledger, 1)
     with ledger.write() as connection:

@@ -39,6 +39,7 @@ def edit(path: Path, sql: str) -> None:
 # -- making
 
 
+@pytest.mark.fault(37)
 def test_a_new_ledger_and_its_folder_are_for_the_owner_alone(path: Path) -> None:
     before = os.umask(0)
     try:
@@ -52,12 +53,14 @@ def test_a_new_ledger_and_its_folder_are_for_the_owner_alone(path: Path) -> None
     assert {path.name, f"{path.name}-wal", f"{path.name}.lock", f"{path.name}.mark"} <= set(modes)
 
 
+@pytest.mark.fault(28)
 def test_reading_makes_nothing_where_there_is_no_ledger(path: Path) -> None:
     with pytest.raises(LedgerMissing, match="there is no ledger at"):
         opened(path, create=False)
     assert not path.parent.parent.exists()
 
 
+@pytest.mark.fault(12, 28)
 def test_an_empty_file_and_one_whose_making_was_cut_off_become_a_ledger(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.touch(0o600)
@@ -126,6 +129,7 @@ def test_the_writer_is_durable_and_the_reader_can_only_read(path: Path) -> None:
             reader.execute("DELETE FROM orders")
 
 
+@pytest.mark.fault(35)
 def test_the_writer_that_cannot_be_made_durable_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(path).close()
 
@@ -139,6 +143,7 @@ def test_the_writer_that_cannot_be_made_durable_is_refused(path: Path, monkeypat
         engine._connect(path, writable=True)
 
 
+@pytest.mark.fault(26)
 def test_every_write_begins_immediately_and_a_read_never_waits_for_it(path: Path) -> None:
     with closing(opened(path)) as ledger, closing(opened(path)) as other, ledger.write() as connection:
         connection.exec_driver_sql("UPDATE ledger SET host = 'h'")
@@ -173,6 +178,7 @@ def test_what_is_committed_survives_the_death_of_the_process(path: Path) -> None
 # -- refusals
 
 
+@pytest.mark.fault(28)
 def test_what_is_no_ledger_is_refused_and_left_alone(path: Path) -> None:
     path.parent.mkdir(parents=True)
     for content, said in ((b"not a database, but long enough to look at" * 30, "is not a SQLite file"),):
@@ -194,6 +200,7 @@ def test_a_directory_is_refused(path: Path) -> None:
         opened(path)
 
 
+@pytest.mark.fault(28, 87)
 @pytest.mark.parametrize("revision", ["9999", "0000"])
 def test_a_ledger_of_a_revision_this_program_does_not_know_is_refused_by_name(path: Path, revision: str) -> None:
     opened(path).close()
@@ -202,6 +209,7 @@ def test_a_ledger_of_a_revision_this_program_does_not_know_is_refused_by_name(pa
         opened(path)
 
 
+@pytest.mark.fault(82)
 @pytest.mark.parametrize("environment", ["demo", "prod"])
 def test_the_ledger_of_another_environment_is_refused_by_name(path: Path, environment: str) -> None:
     opened(path).close()
@@ -226,6 +234,7 @@ def test_an_address_that_is_no_file_is_a_wrong_configuration(given: str) -> None
 # -- moved, copied, replaced
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize("how", ["replaced", "deleted"])
 def test_a_ledger_that_was_replaced_or_deleted_under_a_run_ends_it(path: Path, how: str) -> None:
     with closing(running(path)) as ledger:
@@ -253,6 +262,7 @@ def test_a_run_after_a_run_continues_it(path: Path) -> None:
     assert open_run(path)
 
 
+@pytest.mark.fault(30, 86)
 @pytest.mark.parametrize("what", ["copied", "restored", "without its mark", "another's mark", "a torn mark"])
 def test_a_ledger_that_is_not_as_it_was_left_is_noticed(path: Path, what: str) -> None:
     used(path).close()

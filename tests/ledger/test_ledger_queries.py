@@ -148,6 +148,7 @@ HOT: dict[str, Callable[[Ledger], object]] = {
 WALKED = ("ix_commands_unfinished", "ix_orders_resting", "ix_orders_created_ts_ms", "ix_orders_untraded")
 
 
+@pytest.mark.fault(38)
 @pytest.mark.parametrize("what", HOT)
 def test_a_hot_question_is_answered_from_an_index(traced: Traced, what: str) -> None:
     HOT[what](traced.ledger)

@@ -293,6 +293,7 @@ def test_a_rebuilt_table_keeps_every_rule_and_index(path: Path, tmp_path: Path) 
     assert now[3] == was[3] == "STRICT"
 
 
+@pytest.mark.fault(87)
 def test_a_revision_from_a_newer_program_is_refused_by_name(path: Path) -> None:
     make(path)
     with connected(path) as connection:
@@ -342,6 +343,7 @@ def test_of_two_that_upgrade_the_second_finds_it_done(path: Path, tmp_path: Path
     assert len(backups(path)) == 1
 
 
+@pytest.mark.fault(40)
 @pytest.mark.parametrize(
     ("text", "error"), [(BREAKS_A_REFERENCE, LedgerDamaged), (MEETS_A_BAD_ROW, LedgerFailed)], ids=["reference", "rule"]
 )
@@ -356,6 +358,7 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(
     open_ledger(f"sqlite:///{path}", "sandbox", create=True).close()
 
 
+@pytest.mark.fault(11)
 @pytest.mark.slow
 def test_a_kill_at_any_statement_leaves_the_old_schema_and_the_retry_passes(path: Path, tmp_path: Path) -> None:
     make(path)

@@ -98,11 +98,13 @@ def test_an_order_given_up_parked_and_found_after_all_is_late(event: e.Event) ->
     assert (command.state, order.status, order.late) == (S.ACCEPTED, "resting", True)
 
 
+@pytest.mark.fault(65)
 def test_a_read_with_a_status_we_do_not_know_is_read_by_its_counts() -> None:
     for fill, status in ((0, "canceled"), (COUNT_E2, "executed")):
         assert found_in(OrderStatus.PENDING, snapshot(status="expired_early", fill_e2=fill)).status == status
 
 
+@pytest.mark.fault(63)
 def test_a_canceled_order_may_still_be_filled() -> None:
     order = order_in(OrderStatus.CANCELED, 300)
     seen = e.Observed(source="orders", as_of_ms=SIGNED_MS, order=snapshot(status="canceled", fill_e2=500))

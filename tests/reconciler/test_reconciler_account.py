@@ -25,6 +25,7 @@ def moved(world: World, to: World) -> World:
     return found
 
 
+@pytest.mark.fault(82)
 def test_a_key_of_another_user_is_refused_before_anything_of_that_account_is_recorded(
     own_world: World, elsewhere: World
 ) -> None:
@@ -58,6 +59,7 @@ def test_an_account_that_shows_nothing_of_what_the_ledger_knows_is_sent_nothing(
     assert own_world.drain().exit_code == 0
 
 
+@pytest.mark.fault(59)
 def test_a_listing_that_is_suddenly_empty_is_no_reading_of_the_account(own_world: World) -> None:
     own_world.submit([row()], submit__in_flight_horizon_s=3)
     own_world.faults(fault("empty_list", LIST, times=2))

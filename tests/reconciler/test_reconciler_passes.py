@@ -44,6 +44,7 @@ def in_doubt(world: World, **settings: Any) -> Run:
 HORIZON = {"submit__in_flight_horizon_s": 1.5, "venue__timeout_s": 0.3, "submit__wait_s": 0.1}
 
 
+@pytest.mark.fault(65)
 @pytest.mark.usefixtures("impatient")
 def test_an_item_that_cannot_be_read_might_be_the_one_looked_for(own_world: World) -> None:
     run = in_doubt(own_world, **HORIZON)
@@ -63,6 +64,7 @@ def test_an_item_that_cannot_be_read_might_be_the_one_looked_for(own_world: Worl
     assert own_world.drain().statuses == ["resting"]
 
 
+@pytest.mark.fault(61)
 @pytest.mark.usefixtures("impatient")
 def test_a_listing_that_goes_round_in_a_circle_concludes_nothing(own_world: World) -> None:
     run = in_doubt(own_world, **HORIZON)
@@ -72,6 +74,7 @@ def test_a_listing_that_goes_round_in_a_circle_concludes_nothing(own_world: Worl
     assert own_world.order(run.orders[0].client_order_id).state == "in_doubt"
 
 
+@pytest.mark.fault(60)
 @pytest.mark.usefixtures("impatient")
 def test_a_read_that_lags_behind_the_fence_concludes_nothing(own_world: World) -> None:
     run = in_doubt(own_world, **HORIZON)
@@ -85,6 +88,7 @@ def test_a_read_that_lags_behind_the_fence_concludes_nothing(own_world: World) -
 # -- what turns up
 
 
+@pytest.mark.fault(44)
 def test_an_order_that_arrives_after_its_absence_was_concluded_is_late_and_told_loudly(own_world: World) -> None:
     assert own_world.submit([row()]).exit_code == 0
     own_world.faults(fault("late", ms=900))
@@ -114,6 +118,7 @@ def test_an_order_that_has_moved_to_the_historical_list_is_found_there(own_world
     assert found.data["source"] == "historical"
 
 
+@pytest.mark.fault(62)
 def test_a_resting_order_that_ended_while_nobody_looked_is_found_in_the_historical_list(own_world: World) -> None:
     run = own_world.submit([row()])
     order = run.orders[0]

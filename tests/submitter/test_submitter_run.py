@@ -169,6 +169,7 @@ def test_an_interruption_claims_nothing_more_waits_for_what_is_under_way_and_tak
     assert (sending.stop_code, sending.run.stop and sending.run.stop.exit_code) == ("interrupted", 130)
 
 
+@pytest.mark.fault(81)
 def test_a_halt_set_by_somebody_else_stops_the_claims(ledger: Ledger) -> None:
     recorded(ledger, 30)
     sending = Sending(ledger, concurrency=1)
@@ -208,6 +209,7 @@ def test_a_paused_exchange_is_asked_for_its_status_and_given_up_after_the_time(l
 # -- what goes wrong in here
 
 
+@pytest.mark.fault(18)
 def test_a_bug_in_a_sender_is_an_unknown_outcome_and_the_others_go_on(ledger: Ledger) -> None:
     recorded(ledger, 5)
     sending = Sending(ledger)
@@ -225,6 +227,7 @@ def test_a_bug_in_a_sender_is_an_unknown_outcome_and_the_others_go_on(ledger: Le
     assert "SIGNATURE" not in detail
 
 
+@pytest.mark.fault(22)
 def test_a_ledger_that_fails_ends_the_run_and_what_no_sender_had_begun_is_not_sent(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +255,7 @@ def test_a_ledger_that_fails_ends_the_run_and_what_no_sender_had_begun_is_not_se
     assert sending.states(30).count("accepted") <= 2
 
 
+@pytest.mark.fault(94)
 def test_a_run_that_lost_its_epoch_stops_at_once(ledger: Ledger) -> None:
     recorded(ledger, 30)
     sending = Sending(ledger, concurrency=1)

@@ -201,6 +201,7 @@ def test_a_request_refused_as_a_whole_sends_its_orders_singly_until_each_is_answ
 # -- clocks
 
 
+@pytest.mark.fault(72)
 @pytest.mark.parametrize("by_s", [3, -3, 3_600, -3_600])
 def test_after_a_jump_of_the_clock_one_turn_claims_nothing_and_the_next_by_the_clock_as_it_is(
     line: Line, by_s: float

@@ -71,10 +71,12 @@ def test_the_headers_sign_time_method_and_path_without_the_query(key: Key, priva
     )
 
 
+@pytest.mark.fault(83)
 def test_windows_line_ends_and_a_byte_more_are_fine(tmp_path: Path, pem: bytes) -> None:
     assert load_key(write(tmp_path / "k", pem.replace(b"\n", b"\r\n") + b"\n")).kind == "RSA-2048"
 
 
+@pytest.mark.fault(83)
 def test_an_encrypted_key_opens_with_its_passphrase_only(tmp_path: Path, private: rsa.RSAPrivateKey) -> None:
     sealed = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame"))
     path = write(tmp_path / "k", sealed)
@@ -90,6 +92,7 @@ def test_a_passphrase_for_a_plain_key_is_named(key_file: Path) -> None:
     assert "not encrypted" in refusal(str(key_file), "x").message
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o777])
 def test_a_key_that_others_can_use_is_refused_with_the_chmod(tmp_path: Path, pem: bytes, mode: int) -> None:
     problem = refusal(write(tmp_path / "my key", pem, mode))
@@ -120,6 +123,7 @@ def test_a_key_of_someone_else_is_refused(tmp_path: Path, pem: bytes, monkeypatc
     assert "belongs to user" in refusal(path).message
 
 
+@pytest.mark.fault(83)
 def test_keys_of_the_wrong_kind_are_named_and_never_shown(
     tmp_path: Path, private: rsa.RSAPrivateKey, pem: bytes
 ) -> None:

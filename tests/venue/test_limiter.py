@@ -1,5 +1,6 @@
 """Token buckets: integers, an injected clock, and a reserve for cancels."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ def test_a_clock_set_back_gives_no_tokens() -> None:
     assert bucket.take(10, 100_000) == 0
 
 
+@pytest.mark.fault(54)
 def test_creates_leave_the_reserve_to_cancels() -> None:
     limiter = Limiter()
     creates = 0
@@ -110,6 +112,7 @@ def test_what_is_not_in_the_list_costs_the_default() -> None:
     assert costs.of(("GET", "/portfolio/orders")) == 10
 
 
+@pytest.mark.fault(54)
 def test_a_429_on_reads_does_not_touch_writes() -> None:
     limiter = Limiter()
     limiter.drain_read(0)

@@ -169,6 +169,7 @@ def ids(listing: Listing[Snapshot]) -> list[str]:
     return [each.order_id for each in listing]
 
 
+@pytest.mark.fault(61)
 def test_all_pages_are_read_and_cursors_are_escaped(connect: Connect) -> None:
     pages = [[order(1), order(2)], [order(3)], [], [order(4)]]
     with hostile(routing(Book(pages).route)) as server:
@@ -185,6 +186,7 @@ def test_what_moves_to_the_next_page_is_given_once(connect: Connect) -> None:
         assert ids(connect(server.base_url).account.list_orders()) == ["o-1", "o-2", "o-3"]
 
 
+@pytest.mark.fault(61)
 def test_a_cursor_that_comes_again_proves_nothing(connect: Connect) -> None:
     book = Book([[order(1)], [order(2)], [order(3)]], cursors=["x", "y", "x"])
     with hostile(routing(book.route)) as server:
@@ -244,6 +246,7 @@ def test_a_page_that_fails_fails_the_listing(connect: Connect) -> None:
         assert not listing.complete
 
 
+@pytest.mark.fault(65)
 def test_an_unreadable_order_is_kept_in_sight_and_hides_nobody(connect: Connect) -> None:
     items = [order(1), order(2, fill_count_fp="1.234"), order(3, order_id=None), None, order(5, status="a new word")]
     with hostile(routing(Book([items]).route)) as server:
@@ -343,6 +346,7 @@ def test_an_order_that_lacks_what_matters_is_unreadable(changes: dict[str, Any])
         read_order(wire(order(1, **changes)))
 
 
+@pytest.mark.fault(65)
 @given(
     st.dictionaries(
         st.sampled_from(sorted(ORDER)), st.one_of(st.none(), st.text(max_size=8), st.integers(), st.lists(st.none()))

@@ -56,6 +56,7 @@ def test_the_environment_changes_nothing(connect: Connect, monkeypatch: pytest.M
         assert "proxy-authorization" not in seen.headers
 
 
+@pytest.mark.fault(58)
 def test_tls_trusts_no_bundle_of_the_environment(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def cut(conn: Conn) -> None:
     conn.send(b"HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n{")
 
 
+@pytest.mark.fault(90)
 @pytest.mark.parametrize("script", [echo, echo_json, cut, answering(http(401, b"{}")), answering(b"garbage\r\n\r\n")])
 def test_neither_key_nor_signature_is_in_anything_that_comes_back(
     connect: Connect, script: Script, pem: bytes, caplog: pytest.LogCaptureFixture

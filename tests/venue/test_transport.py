@@ -104,6 +104,7 @@ def test_a_connection_is_used_again(connect: Connect) -> None:
         assert server.connections == 1
 
 
+@pytest.mark.fault(14)
 def test_a_claim_that_grew_old_before_the_first_byte_is_handed_back(connect: Connect) -> None:
     with hostile(answering(http(201, YES))) as server:
         venue = connect(server.base_url)
@@ -218,6 +219,7 @@ def cut_and_silent(conn: Conn) -> None:
     conn.server.stopping.wait(30)
 
 
+@pytest.mark.fault(55)
 @pytest.mark.parametrize(
     "script",
     [dripping(WHOLE), dripping(http(201, b" " * 400)[HEAD_END - 20 :]), silent, cut_and_silent],
@@ -293,6 +295,7 @@ def wait_for(fact: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.fault(57)
 def test_a_connection_closed_while_idle_is_replaced_before_sending(connect: Connect) -> None:
     closed = []
 
@@ -343,12 +346,14 @@ def not_sent(venue: Venue) -> str:
     return event.detail
 
 
+@pytest.mark.fault(41)
 def test_a_refused_connection_is_not_sent(connect: Connect) -> None:
     server = Hostile(silent)
     server.stop()
     assert "refused" in not_sent(connect(server.base_url)).lower()
 
 
+@pytest.mark.fault(41)
 def test_a_name_that_is_unknown_is_not_sent(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*args: object, **kwargs: object) -> object:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -357,6 +362,7 @@ def test_a_name_that_is_unknown_is_not_sent(connect: Connect, monkeypatch: pytes
     assert "cannot be resolved" in not_sent(connect("https://exchange.invalid/trade-api/v2"))
 
 
+@pytest.mark.fault(41)
 def test_a_resolver_that_hangs_is_not_waited_for(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
@@ -371,6 +377,7 @@ def test_a_resolver_that_hangs_is_not_waited_for(connect: Connect, monkeypatch: 
     release.set()
 
 
+@pytest.mark.fault(41)
 def test_a_connection_that_does_not_come_about_is_not_sent(connect: Connect) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -414,12 +421,14 @@ def test_an_order_over_tls(connect: Connect, authority: Authority) -> None:
         assert [seen.arrived_in_one for seen in server.requests] == [True] * 3
 
 
+@pytest.mark.fault(41)
 def test_a_certificate_of_a_stranger_is_not_sent_to(connect: Connect, authority: Authority) -> None:
     with hostile(answering(WHOLE), authority.server()) as server:
         assert "certificate cannot be trusted" in not_sent(connect(server.base_url))
         assert server.requests == []
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize(("address", "ends"), [("127.0.0.2", timedelta(days=1)), ("127.0.0.1", timedelta(days=-1))])
 def test_a_certificate_for_another_host_or_time_is_not_sent_to(
     connect: Connect, authority: Authority, address: str, ends: timedelta
@@ -455,6 +464,7 @@ def stalls(conn: Conn) -> None:
     conn.server.stopping.wait(30)
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("script", [plain_text, drops, hangs_up, stalls])
 def test_a_failed_handshake_is_not_sent(connect: Connect, script: Script) -> None:
     with hostile(script) as server:
@@ -494,12 +504,14 @@ def bomb() -> bytes:
     return b"".join(squeeze.compress(b"\0" * 1_000_000) for _ in range(40)) + squeeze.flush()
 
 
+@pytest.mark.fault(47)
 @pytest.mark.parametrize("raw", [bomb(), gzip.compress(b"x" * 100)[:-9], b"not gzip"], ids=["bomb", "cut", "none"])
 def test_a_gzip_that_is_not_right_is_no_answer(connect: Connect, raw: bytes) -> None:
     with hostile(answering(http(200, raw, "Content-Encoding: gzip"))) as server, pytest.raises(OutcomeUnknown):
         read(connect(server.base_url))
 
 
+@pytest.mark.fault(47)
 def test_a_read_beyond_the_limit_is_no_answer(connect: Connect) -> None:
     too_much = http(200, b" " * (transport_module.MAX_READ_ANSWER + 1))
     with hostile(answering(too_much)) as server, pytest.raises(OutcomeUnknown, match="larger"):

@@ -1,20 +1,28 @@
 """Every step: end the machine at the n-th change or sync of a story, with n advancing until the story completes.
 
-At each step all models of a loss are tried on what the disk holds at that moment, and the recovery from each is judged.
-In pairs, the recovery is ended at each of its steps too, and what is then left is recovered and judged.
+What the disk holds at that moment is recovered and judged after a kill and after power cuts by several models.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import Protocol
 
-from tests.lab.power.disk import POWER, Disk, Loss, Memory, Off
+from tests.lab.power.disk import Disk, Loss, Off
 from tests.lab.power.files import GONE
 
-Fate = tuple[Loss, int]  # what survives, by which seed
-KILL_AND_POWER: tuple[Fate, ...] = ((Loss.NOTHING, 0), *((loss, seed) for loss in POWER for seed in range(1)))
-WORST: tuple[Fate, ...] = ((Loss.NOTHING, 0), (Loss.ALL, 0))
+_MIXED = (Loss.PREFIX, Loss.SUBSET, Loss.TORN)
+
+
+def fates_at(names: Sequence[str], nth: int) -> Iterator[Loss]:
+    """What may follow an end at that step and differs from what followed an end one step earlier.
+
+    Between two syncs a power cut that takes all leaves the same, and any that mixes may leave the same; so within a row
+    of writes to one file only the last one is followed by power cuts.
+    """
+    yield Loss.NOTHING
+    if nth == len(names) or names[nth - 1] != names[nth] or not names[nth].removeprefix("disk ").startswith("write "):
+        yield Loss.ALL
+        yield _MIXED[nth % len(_MIXED)]
 
 
 class Story(Protocol):
@@ -36,20 +44,18 @@ class Counted:
 
     steps: int = 0
     ends: int = 0
-    names: list[str] = field(default_factory=list)  # where a life ended, in order
 
     def __str__(self) -> str:
         return f"{self.steps} steps, {self.ends} ends recovered and judged"
 
 
-def ended_at(disk: Disk, nth: int, act: Callable[[], None]) -> tuple[str | None, bool]:
-    """Run until the n-th step: the name of that step, None when it was never reached; and whether `act` returned."""
-    numbers = count(1)
+def ended_at(disk: Disk, nth: int | None, act: Callable[[], None]) -> tuple[list[str], bool]:
+    """Run until the n-th step (None: to the end): the steps that were reached, and whether `act` returned."""
     reached: list[str] = []
 
     def before(deed: str, name: str) -> None:
-        if next(numbers) == nth:
-            reached.append(f"{deed} {name}")
+        reached.append(f"{deed} {name}")
+        if len(reached) == nth:
             raise Off
 
     disk.before = before
@@ -58,61 +64,29 @@ def ended_at(disk: Disk, nth: int, act: Callable[[], None]) -> tuple[str | None,
     except BaseException:
         if disk.off is None:
             raise
-        return reached[0], False
+        return reached, False
     finally:
         disk.before = lambda deed, name: None
-    return (reached[0] if reached else None), True
+    return reached, True
 
 
-def every_step(
-    disk: Disk, story: Story, start: Memory, fates: Sequence[Fate] = KILL_AND_POWER, *, stride: int = 1
-) -> Counted:
-    """End the story at each step (or each `stride`-th), recover and judge under each fate."""
-    counted = Counted()
-    for name, died, has_returned in _deaths(disk, story, start, counted, stride):
-        for loss, seed in fates:
-            _survive(disk, died, loss, seed + counted.steps)
-            with _told(name, loss):
+def every_step(disk: Disk, story: Story, *, stride: int = 1) -> Counted:
+    """End the story at each step (or each `stride`-th) beginning where the disk is now; recover, judge."""
+    counted, start = Counted(), disk.remembered()
+    names, _ = ended_at(disk, None, story.act)
+    for nth in range(1, len(names) + 1, stride):
+        disk.recall(start, GONE)
+        _, has_returned = ended_at(disk, nth, story.act)
+        died = disk.remembered()
+        counted.steps += 1
+        for loss in fates_at(names, nth):
+            disk.recall(died, () if loss is Loss.NOTHING else GONE)
+            disk.restart(loss, nth, GONE)
+            with _told(f"step {nth}: {names[nth - 1]}", loss):
                 story.go_on()
                 story.judge(has_returned=has_returned)
             counted.ends += 1
     return counted
-
-
-def every_pair(disk: Disk, story: Story, start: Memory, fates: Sequence[Fate] = WORST, *, stride: int = 1) -> Counted:
-    """End the story at each step and then its recovery at each of its steps; the same fate befalls both."""
-    counted = Counted()
-    for name, died, has_returned in _deaths(disk, story, start, counted, stride):
-        for loss, seed in fates:
-            for nth in count(1):
-                _survive(disk, died, loss, seed + counted.steps)
-                again, _ = ended_at(disk, nth, story.go_on)
-                if again is None:
-                    break
-                disk.restart(loss, seed + nth, GONE)
-                with _told(f"{name}, then {again}", loss):
-                    story.go_on()
-                    story.judge(has_returned=has_returned)
-                counted.ends += 1
-    return counted
-
-
-def _deaths(
-    disk: Disk, story: Story, start: Memory, counted: Counted, stride: int
-) -> Iterator[tuple[str, Memory, bool]]:
-    for nth in count(1, stride):
-        disk.recall(start, GONE)
-        name, has_returned = ended_at(disk, nth, story.act)
-        if name is None:
-            return
-        counted.steps += 1
-        counted.names.append(name)
-        yield f"step {nth}: {name}", disk.remembered(), has_returned
-
-
-def _survive(disk: Disk, died: Memory, loss: Loss, seed: int) -> None:
-    disk.recall(died, GONE if loss is not Loss.NOTHING else ())
-    disk.restart(loss, seed, GONE)
 
 
 class _told:  # noqa: N801 - read as a word in a with statement

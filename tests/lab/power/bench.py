@@ -132,7 +132,7 @@ def every_step(bench: Bench, stride: int = 1) -> Counted:
     names = bench.names()
     for nth in range(1, len(names) + 1, stride):
         bench.counted.steps += 1
-        for loss in fates_at(names, nth):
+        for loss in bench.fates(names, nth):
             with bench.begun() as world:
                 life = bench.ended(world, nth, loss)
                 assert life.crashed == names[nth - 1]

@@ -54,7 +54,7 @@ class PowerWorld(World):
         self.network.on_departure = self._depart
         self.witness = Witness(power, self.ledger_path)
 
-    def _oms(self, steps: Steps) -> Oms:
+    def _oms(self, steps: Steps, *more: Any) -> Oms:
         if self._last is not None and not self._last.is_dead:
             self._last.crashed_at = "over"  # a process that has returned sends nothing any more
         self._last = steps
@@ -66,16 +66,17 @@ class PowerWorld(World):
                 steps.reach(short)
 
         self.power.before = before
-        return super()._oms(steps)
+        return super()._oms(steps, *more)
 
-    def _lived(self, oms: Oms, verb: str, arguments: Any, options: Any, steps: Steps) -> Life:
+    def _lived(self, oms: Oms, *how: Any) -> Life:
         try:
-            life = super()._lived(oms, verb, arguments, options, steps)
+            life = super()._lived(oms, *how)
         finally:
             self.power.before = lambda deed, name: None
-        if steps.is_dead and not life.crashed:  # it ended inside SQLite, which told it of an error
+        assert self._last is not None
+        if self._last.is_dead and not life.crashed:  # it ended inside SQLite, which told it of an error
             self._bury(oms)
-            return Life(verb, steps.count, steps.crashed_at)
+            return Life(life.verb, self._last.count, self._last.crashed_at)
         return life
 
     def __enter__(self) -> "PowerWorld":

@@ -96,6 +96,10 @@ class Bench:
             self.conclude(world, "no crash")
         return reached
 
+    def fates(self, names: list[str], nth: int) -> list[Loss]:
+        """What may follow an end there; where the disk lies, all it ever took is lost, or nothing."""
+        return [loss for loss in fates_at(names, nth) if not self.lies or loss in (Loss.NOTHING, Loss.ALL)]
+
     def ended(self, world: PowerWorld, nth: int, loss: Loss, counts: Callable[[str], bool] | None = None) -> Life:
         """The command, ended at its n-th step (of those that count)."""
         world.adapter.loss, world.adapter.seed = loss, nth

@@ -22,6 +22,7 @@ def test_some_faults(bench: Any, number: str, is_sticky: bool) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("is_sticky", [False, True], ids=["once", "sticky"])
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_fault(bench: Any, number: str, is_sticky: bool, record_property: Callable[[str, object], None]) -> None:

@@ -193,15 +193,18 @@ def test_restoring_sampled(disk: Disk, used: Path, source: Path) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(600)
 def test_recording_in_chunks_at_every_step(disk: Disk, used: Path, tell: Tell) -> None:
     tell(every_step(disk, Recording(used)))
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(600)
 def test_upgrading_at_every_step(disk: Disk, used: Path, versions: Path, tell: Tell) -> None:
     tell(every_step(disk, Upgrading(used, versions)))
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(600)
 def test_restoring_at_every_step(disk: Disk, used: Path, source: Path, tell: Tell) -> None:
     tell(every_step(disk, Restoring(used, source)))

@@ -77,7 +77,7 @@ class Appended:
     """What an append made of things."""
 
     entries: dict[int, Entry]  # by command_key, after all facts
-    newest_seq: int
+    newest_seq: int  # 0: nothing was appended
     duplicates: int  # second orders seen under one id; sending is halted when there is one
 
 
@@ -86,6 +86,8 @@ def append(connection: Connection, facts: Sequence[Fact], *, epoch: int | None, 
 
     Raises InvalidTransition: nothing of the transaction may be kept.
     """
+    if not facts:
+        return Appended({}, 0, 0)
     facts = _plausible(connection, facts)
     seq: int = execute(connection, _NEWEST_SEQ).fetchone()[0]
     heads = chain_heads(connection, {fact.entry.order_key for fact in facts})

@@ -155,6 +155,7 @@ class Ledger:
         with self.write() as connection:
             known = _identity(connection)
             seq = connection.execute(_NEWEST_SEQ).scalar_one()
+            kept_seq = connection.execute(_KEPT_SEQ).scalar_one()
             continued = mark is not None and (mark.ledger_id, mark.epoch) == (known.ledger_id, known.epoch)
             continued = continued and mark is not None and mark.seq <= seq and mark.inode == self._inode_number()
             if not continued:
@@ -166,7 +167,7 @@ class Ledger:
                     epoch=self.epoch, opened_at_us=now_us, purpose=purpose, pid=os.getpid(), key_print=key_print
                 )
             )
-        self.note_seq(seq, durable=True)
+        self.note_seq(kept_seq, durable=True)
         return continued
 
     def resume_epoch(self, epoch: int) -> bool:
@@ -279,6 +280,13 @@ _EPOCH = select(schema.ledger.c.epoch)
 _STRANGE = text(f"SELECT count(*) FROM ({schema.STRANGE_QUEUED_SQL})")  # noqa: S608
 _ON_WIRE = text(f"SELECT count(*) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'")  # noqa: S608
 _NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
+# The same without what may yet be deleted, a recording that was cut off: its events on the mark would make the ledger
+# look like an older one as soon as it is cleared.
+_KEPT_SEQ = text(
+    "SELECT coalesce((SELECT c.recorded_seq - 1 FROM orders AS o JOIN commands AS c ON c.order_key = o.key"
+    " WHERE o.batch_key = (SELECT key FROM batches WHERE state = 'recording') ORDER BY o.row LIMIT 1),"
+    " (SELECT max(seq) FROM events), 0)"
+)
 
 
 def open_ledger(url: str, environment: str, *, create: bool, upgrade: bool | None = None, now_us: int = 0) -> Ledger:

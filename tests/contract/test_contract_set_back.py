@@ -1,6 +1,7 @@
 """A ledger that was put back to an earlier state sends nothing while what it has forgotten may still arrive (P2)."""
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 import requests
@@ -27,3 +28,19 @@ def test_a_restored_ledger_waits_for_what_was_on_its_way(world: World, tmp_path:
     assert any("restored" in note for note in run.report.notes)
     again = world.drain()
     assert not any("restored" in note for note in again.report.notes), "once it has waited, it goes on"
+
+
+def test_a_recording_that_was_cut_off_is_no_sign_of_an_older_ledger(own_world: World) -> None:
+    """What its clearing deletes was never sent: the run after it has nothing to wait for."""
+    world = own_world
+    world.submit([row()])
+    with world.opened() as oms:
+        oms.submit([row(price="0.02"), row(price="0.03")], batch="cut off", send=False)
+    with closing(sqlite3.connect(world.ledger_path)) as ledger:
+        ledger.execute("UPDATE batches SET state = 'recording' WHERE name = 'cut off'")
+        ledger.commit()
+    for _ in range(2):
+        with world.opened() as oms:
+            assert oms.reconcile().notes == ()
+    with world.opened() as oms:
+        assert [batch.name for batch in oms.batches()] != ["cut off"]

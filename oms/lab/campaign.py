@@ -65,7 +65,10 @@ def run(seed: int, folder: Path) -> Outcome:
 
 def _live_through(story: Story, outcome: Outcome) -> None:
     for _ in range(story.options.acts):
+        lives = story.world.lives
         story.act()
+        if story.world.lives == lives:
+            continue
         findings = _judged(story, is_settled=False)
         if findings:
             outcome.breaches += findings
@@ -81,6 +84,7 @@ def _come_to_rest(story: Story, outcome: Outcome) -> None:
         story.settle()
         findings = _judged(story, is_settled=True)
         if not findings:
+            outcome.breaches += story.again()
             return
     outcome.breaches += findings
 

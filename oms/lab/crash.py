@@ -25,8 +25,14 @@ class Crash(BaseException):
 class Steps:
     """The steps of one life."""
 
-    def __init__(self, crash_at: int | None, on_step: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        crash_at: int | None,
+        on_step: Callable[[str], None],
+        interrupt: Callable[[int], None] = lambda signum: None,
+    ) -> None:
         self.count = 0
+        self.interrupt = interrupt
         self.crashed_at = ""  # the name of the step at which it ended
         self.on_crash: Callable[[], None] = lambda: None
         self._crash_at = crash_at
@@ -252,7 +258,7 @@ class _Reused:
     def give_back(self, outer: list[tuple[Engine, _Moving]]) -> None:
         """It has ended. In this order, so that the next life's engines have met its statements before."""
         for engine, _ in self._taken:
-            engine.dispose()
+            engine.pool.dispose()
         self._free = self._taken + self._free
         self._taken = outer
 

@@ -60,6 +60,7 @@ class Story:
             (1, self._pause_exchange),
             (2, self._restart_exchange),
             (2, self._wait),
+            (1, self._change_key),
         ]
         if options.clock_harm:
             acts += [(3, self._set_clock), (1, self._suspend)]
@@ -84,6 +85,8 @@ class Story:
                 on_step = self._amid_sending(rng.randint(1, 12))
             else:  # as many ends among the first twenty steps as among the next three hundred
                 crash_at = round(2 ** rng.uniform(0, 8.5))
+        elif rng.random() < 0.06:
+            on_step = self._interrupting(rng.randint(1, 120))
         elif self.options.second_process and rng.random() < 0.5:
             on_step = self._beside(rng.randint(1, 40))
         return self.world.live(verb, *arguments, crash_at=crash_at, on_step=on_step, **options)
@@ -97,6 +100,19 @@ class Story:
             left -= name.startswith(("hand over", "send POST", "answer POST", "send DELETE", "answer DELETE"))
             if left == 0:
                 steps.end(name)
+
+        return on_step
+
+    def _interrupting(self, after: int) -> Callable[[Steps, str], None]:
+        """Somebody asks the run to stop."""
+        left = after
+
+        def on_step(steps: Steps, name: str) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self.harm += 1
+                steps.interrupt(15)
 
         return on_step
 
@@ -204,6 +220,9 @@ class Story:
     def _wait(self) -> None:
         self.world.wait(self._rng.choice((0.5, 2, 10, 60)))
 
+    def _change_key(self) -> None:
+        self.world.use_key(self._rng.randrange(2))
+
     # -- accidents ----------------------------------------------------------------------------------------------------
 
     def _set_clock(self) -> None:
@@ -219,11 +238,17 @@ class Story:
 
     def _copy(self) -> None:
         """Somebody keeps a copy of the ledger's files as they are."""
-        if self.world.ledger_path.exists():
-            copy = self.world.ledger_path.parent.parent / f"copy-{len(self._copies)}"
+        if not self.has_ledger:
+            return
+        copy = self.world.ledger_path.parent.parent / f"copy-{len(self._copies)}"
+        if self._rng.random() < 0.5:
+            copy.mkdir()
+            if self.world.live("backup", copy / "oms.sqlite3").error is not None:
+                return
+        else:
             shutil.copytree(self.world.ledger_path.parent, copy)
-            self._copies.append(copy)
-            self.world.note("copied")
+        self._copies.append(copy)
+        self.world.note("copied")
 
     def _lose(self) -> None:
         """All files of the ledger are gone."""
@@ -236,6 +261,11 @@ class Story:
         if not self._copies:
             return
         self._let_arrive()
+        if self._rng.random() < 0.3 and self.has_ledger:
+            self.harm += 1
+            self.was_set_back = True
+            self._live("restore", self._rng.choice(self._copies) / "oms.sqlite3")
+            return
         folder = self.world.ledger_path.parent
         mark = folder / "oms.sqlite3.mark"
         today = mark.read_bytes() if mark.exists() and self._rng.random() < 0.7 else None
@@ -284,6 +314,18 @@ class Story:
         for name in self._parked():  # what a person does who looks it up at the exchange
             there = self._account.by_client_order_id.get(name)
             world.live("resolve", name, order_id=there.order_id if there else None, absent=there is None)
+
+    def again(self) -> list[str]:
+        """I25: once all is settled, another pass sends nothing and records nothing."""
+        before = self._recorded()
+        self.settle()
+        after = self._recorded()
+        return [] if before == after else [f"I25: events and writes were {before}, and {after} after one more pass"]
+
+    def _recorded(self) -> tuple[int, int]:
+        with self._ledger() as ledger:
+            (events,) = ledger.execute("SELECT count(*) FROM events").fetchone()
+        return events, len(self.world.exchange.state.journal.read("wire", "method <> 'GET'"))
 
     # -- knowing ------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ import random
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -114,8 +114,9 @@ class World:
         self.network = Network(self.clock, self._open_exchange(), fates)
         self.network.on_arrival = self._note_arrival
         self.network.on_departure = self._check_written_ahead
-        (self.key,) = self.exchange.state.keys.values()
-        self.config = load({}, self._environ(settings or {}))
+        self.key = self._key(0)
+        self._settings = dict(settings or {})
+        self.config = load({}, self._environ(self._settings))
 
     # -- lives ------------------------------------------------------------------------------------------------------
 
@@ -130,14 +131,16 @@ class World:
         """Run one verb of `Oms` in a process of its own, until it returns, raises an OmsError, or crashes.
 
         `crash_at` numbers the step at which it is killed (1 is the first). `on_step(steps, name)` sees each step before
-        it is made; `steps.end(name)` in it is a kill there. After a crash the files hold what `disk` says, locks are
-        free, and what had left is still on its way. Raises Breach when something was sent that was not on the disk.
+        it is made; `steps.end(name)` in it is a kill there, `steps.interrupt(15)` the signal that asks it to stop.
+        After a crash the files hold what `disk` says, locks are free, and what had left is still on its way. Raises
+        Breach when something was sent that was not on the disk.
         """
         self.lives += 1
         self.note("live", verb, *(options[name] for name in ("batch",) if name in options))
-        steps = Steps(crash_at, lambda name: self._on_step(steps, name, on_step))
+        interrupt = Interrupt()
+        steps = Steps(crash_at, lambda name: self._on_step(steps, name, on_step), interrupt.request)
         steps.on_crash = self._die
-        oms = self._oms(steps)
+        oms = self._oms(steps, interrupt)
         self._running += 1
         with watching(self.disk, steps, self.rng.randbytes):
             try:
@@ -178,7 +181,7 @@ class World:
         if oms._ledger is not None:
             oms._ledger.locks.close()
 
-    def _oms(self, steps: Steps) -> Oms:
+    def _oms(self, steps: Steps, interrupt: Interrupt) -> Oms:
         clock = self.clock
 
         def sleep(seconds: float) -> None:
@@ -192,18 +195,26 @@ class World:
             return lock.acquire(0)
 
         exchange_clock = ExchangeClock(clock.wall_us, clock.monotonic)
-        transport = SimulatedTransport(self.key.key_id, _private_key(), TIMEOUT_S, exchange_clock, self.network, steps)
+        transport = SimulatedTransport(
+            self.key.key_id, _signing(self.key.public_pem), TIMEOUT_S, exchange_clock, self.network, steps
+        )
         venue = Venue(transport, Limiter(), sleep)
         where = Endpoint(BASE_URL, self.key.key_id, Path("unused"))
         ports = Ports(clock.wall_us, clock.monotonic, sleep, acquire, SimulatedSenders)
-        return Oms(self.config, Interrupt(), memory=Memory(where=where, venue=venue), ports=ports)
+        return Oms(self.config, interrupt, memory=Memory(where=where, venue=venue), ports=ports)
 
     # -- the exchange -------------------------------------------------------------------------------------------------
 
-    @property
-    def private_key(self) -> Key:
-        """What `key` is checked against."""
-        return _private_key()
+    def use_key(self, number: int) -> None:
+        """Let the next lives sign with another of the account's two API keys, 0 or 1."""
+        self.key = self._key(number)
+        settings = {**self._settings, "OMS_VENUE__SANDBOX__KEY_ID": self.key.key_id}
+        self.config = load({}, self._environ(settings))
+        self.note("key", number)
+
+    def _key(self, number: int) -> auth.Key:
+        (found,) = (key for key in self.exchange.state.keys.values() if key.public_pem == _public_pem(number))
+        return found
 
     @property
     def exchange(self) -> Exchange:
@@ -311,27 +322,38 @@ def _subjects(request: Request) -> list[str]:
 
 @cache
 def _founded(seed: str) -> bytes:
-    """The file of a new exchange, with the laboratory's key."""
+    """The file of a new exchange, with the laboratory's keys, and strangers' quotes in the first markets only."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "exchange.sqlite3")
         exchange = Exchange.open(Journal(path), START_US, seed=seed, identity=seed)
-        exchange.add_key(auth.key_of_private(_private_pem(), exchange.state.user_id))
+        for number in (0, 1):
+            exchange.add_key(auth.key_of_private(_private_pem(number), exchange.state.user_id))
         exchange.state.journal.close()
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            # Reading them all would be a good part of a short campaign.
+            database.execute("DELETE FROM placed WHERE ticker NOT LIKE '%-A-T10' AND ticker NOT LIKE '%-A-T20'")
+            database.execute("DELETE FROM versions WHERE seq NOT IN (SELECT seq FROM placed)")
         return path.read_bytes()
 
 
 @cache
-def _private() -> Ed25519PrivateKey:
-    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"the laboratory's key").digest())
+def _private(number: int) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"the laboratory's key {number}".encode()).digest())
 
 
 @cache
-def _private_key() -> Key:
-    return Key(_private())
-
-
-@cache
-def _private_pem() -> bytes:
-    return _private().private_bytes(
+def _private_pem(number: int) -> bytes:
+    return _private(number).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+@cache
+def _public_pem(number: int) -> str:
+    public = _private(number).public_key()
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+@cache
+def _signing(public_pem: str) -> Key:
+    return Key(_private(0 if public_pem == _public_pem(0) else 1))

@@ -1,5 +1,4 @@
-"""An error of the disk at every position of a command: nothing is sent after it, and the next life goes on (faults
-21-25)."""
+"""An error of the disk at every position of a command: nothing is sent after it, and the next life goes on (P1)."""
 
 import errno
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from tests.lab.power.faults import every_fault
 NUMBERS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "BUSY": errno.EBUSY}
 
 
+@pytest.mark.fault(21, 22, 25)
 @pytest.mark.parametrize("is_sticky", [False, True], ids=["once", "sticky"])
 @pytest.mark.parametrize("number", NUMBERS)
 def test_some_faults(bench: Any, number: str, is_sticky: bool) -> None:

@@ -180,6 +180,7 @@ def _short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "CHUNK", 4)
 
 
+@pytest.mark.fault(12)
 def test_making_a_ledger_sampled(disk: Disk, folder: Path) -> None:
     assert every_step(disk, Making(folder / "oms.sqlite3"), stride=23).steps > 8
 
@@ -198,6 +199,7 @@ def test_recording_in_chunks_at_every_step(disk: Disk, used: Path, tell: Tell) -
     tell(every_step(disk, Recording(used)))
 
 
+@pytest.mark.fault(11)
 @pytest.mark.lab
 @pytest.mark.timeout(600)
 def test_upgrading_at_every_step(disk: Disk, used: Path, versions: Path, tell: Tell) -> None:

@@ -1,4 +1,4 @@
-"""Every single step, and pairs of steps, of six commands before the sandbox exchange (P1-P6; faults 1-10, 16)."""
+"""Every single step, and pairs of steps, of six commands before the sandbox exchange (P1-P6)."""
 
 import os
 from collections.abc import Callable
@@ -6,13 +6,35 @@ from typing import Any
 
 import pytest
 
+from oms.lab.judge import tally
 from tests.lab.power.bench import every_pair, every_step
-from tests.lab.power.scenarios import SCENARIOS
+from tests.lab.power.disk import Loss
+from tests.lab.power.files import GONE
+from tests.lab.power.scenarios import SCENARIOS, row
 
 
+@pytest.mark.fault(9, 16)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_some_steps(bench: Any, name: str) -> None:
     assert every_step(bench(name), stride=67).runs > 2
+
+
+@pytest.mark.fault(17)
+def test_what_a_disk_that_lies_has_lost_is_told_and_not_sent_again(bench: Any) -> None:
+    """No program can keep P1 there: the ledger is back where it was, and so is its mark."""
+    lied_to = bench("one by one")
+    lied_to.lies = True
+    lost, other = [row(2, client_order_id=None)], [row(3)]
+    with lied_to.begun() as world:
+        assert world.live("submit", lost, batch="lost").exit_code == 0
+        world.power.restart(Loss.ALL, 0, GONE)
+        world.power.lies = False
+        told = world.live("submit", other, batch="other")
+        assert any("recent orders made by oms that this ledger had not sent" in note for note in told.report.notes)
+        again = world.live("submit", lost, batch="lost")
+        assert any("at the exchange already" in note for note in again.report.notes)
+        assert (told.exit_code, again.exit_code, world.live("reconcile").exit_code) == (0, 0, 0)
+        assert tally(world.ledger_path, world.exchange_path) == (3, 3)
 
 
 @pytest.mark.parametrize("name", ["one by one", "answer lost"])

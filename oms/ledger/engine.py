@@ -123,9 +123,10 @@ def _named(exc: BaseException | None, path: Path) -> Exception:
     name = getattr(exc, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_NOTADB"):
         return LedgerForeign(f"{path} is not a SQLite file", hint="name another file, or move this one away")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    # SQLITE_PROTOCOL: the locks of the WAL stayed taken, and SQLite gave up trying before it had begun.
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")):
         return LedgerBusy(
-            f"{path} stayed locked by another process for {BUSY_TIMEOUT_MS // 1000} s",
+            f"{path} stayed locked by another process",
             hint="close the program that holds it open for writing, then run again",
         )
     if name.startswith("SQLITE_READONLY"):

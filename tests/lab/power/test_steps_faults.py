@@ -18,7 +18,9 @@ NUMBERS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "BUSY": errno.EBUSY}
 @pytest.mark.parametrize("is_sticky", [False, True], ids=["once", "sticky"])
 @pytest.mark.parametrize("number", NUMBERS)
 def test_some_faults(bench: Any, number: str, is_sticky: bool) -> None:
-    assert every_fault(bench("cancel"), NUMBERS[number], is_sticky=is_sticky, stride=37).runs > 1
+    found = every_fault(bench("cancel"), NUMBERS[number], is_sticky=is_sticky, stride=37)
+    assert found.runs > 1
+    assert set(found.after) <= {"ledger_busy" if number == "BUSY" else "ledger_failed", "exit 0"}
 
 
 @pytest.mark.lab

@@ -45,6 +45,8 @@ class Story:
         self._rows: dict[str, str] = {}  # client_order_id -> which row of which batch it is
         self._copies: list[Path] = []
         self._paused: set[str] = set()
+        self._closed: set[str] = set()
+        self._other = world.ledger_path.parent.parent / "other"  # a copy of the ledger on another machine
         acts: list[tuple[int, Callable[[], None]]] = [
             (8, self._submit),
             (3, self._submit_again),
@@ -61,11 +63,13 @@ class Story:
             (2, self._restart_exchange),
             (2, self._wait),
             (1, self._change_key),
+            (1, self._change_settings),
+            (1, self._close_market),
         ]
         if options.clock_harm:
             acts += [(3, self._set_clock), (1, self._suspend)]
         if options.ledger_harm:
-            acts += [(2, self._copy), (2, self._lose), (3, self._set_back)]
+            acts += [(2, self._copy), (2, self._lose), (3, self._set_back), (2, self._swap)]
         self._acts = [act for _, act in acts]
         self._weights = [weight for weight, _ in acts]
 
@@ -201,7 +205,7 @@ class Story:
             self.world.note("canceled outside", order.order_id)
 
     def _pause_market(self) -> None:
-        ticker = self._rng.choice(_OPEN)
+        ticker = self._rng.choice([ticker for ticker in _OPEN if ticker not in self._closed])
         is_paused = ticker in self._paused
         (self._paused.discard if is_paused else self._paused.add)(ticker)
         self._outside(market={"ticker": ticker, "status": "open" if is_paused else "paused"})
@@ -222,6 +226,21 @@ class Story:
 
     def _change_key(self) -> None:
         self.world.use_key(self._rng.randrange(2))
+
+    def _change_settings(self) -> None:
+        """Somebody edits the configuration between two runs."""
+        rng = self._rng
+        resend = rng.choice(("when_absent", "never", "at_once" if self.options.dedupe == "forever" else "when_absent"))
+        self.world.use(
+            OMS_SUBMIT__RESEND=resend,
+            OMS_SUBMIT__CONCURRENCY=str(rng.choice((1, 3, 8))),
+            OMS_SUBMIT__BATCH_SIZE=rng.choice(("1", "3", "auto")),
+        )
+
+    def _close_market(self) -> None:
+        """One market closes for good, which cancels what rests in it."""
+        self._outside(market={"ticker": _OPEN[1], "status": "closed"})
+        self._closed.add(_OPEN[1])
 
     # -- accidents ----------------------------------------------------------------------------------------------------
 
@@ -262,17 +281,21 @@ class Story:
             return
         self._let_arrive()
         if self._rng.random() < 0.3 and self.has_ledger:
-            self.harm += 1
-            self.was_set_back = True
+            self._note_harm()
             self._live("restore", self._rng.choice(self._copies) / "oms.sqlite3")
             return
         folder = self.world.ledger_path.parent
         mark = folder / "oms.sqlite3.mark"
         today = mark.read_bytes() if mark.exists() and self._rng.random() < 0.7 else None
-        self._set_aside()
-        for path in sorted(self._rng.choice(self._copies).iterdir()):
+        copy = self._rng.choice(self._copies)
+        if today is None and self._rng.random() < 0.5:  # a snapshot of the whole disk: not even an inode differs
+            self._empty(folder)
+        else:
+            self._set_aside()
+        self._note_harm()
+        for path in sorted(copy.iterdir()):
             if path.suffix != ".sqlite3-shm":
-                shutil.copy(path, folder / path.name)
+                (folder / path.name).write_bytes(path.read_bytes())
         if today is not None:
             mark.write_bytes(today)
         self.world.note("set back", today is not None)
@@ -282,12 +305,37 @@ class Story:
         if self.options.dedupe != "forever":
             self.world.wait(2 * self.options.horizon_s)
 
+    def _swap(self) -> None:
+        """Two machines go on from one ledger and its copy, each with its own marks, in turn."""
+        if not self.has_ledger:
+            return
+        self._let_arrive()
+        self._note_harm()
+        folder = self.world.ledger_path.parent
+        if not self._other.exists():
+            shutil.copytree(folder, self._other)
+        away = folder.parent / "away"
+        for source, target in ((folder, away), (self._other, folder), (away, self._other)):
+            target.mkdir(exist_ok=True)
+            for path in sorted(source.iterdir()):
+                if path.is_file():
+                    path.rename(target / path.name)
+        self.world.note("swapped")
+
     def _set_aside(self) -> None:
-        self.harm += 1
-        self.was_set_back = True
+        self._note_harm()
         for path in sorted(self.world.ledger_path.parent.iterdir()):
             if path.is_file():
                 path.unlink()
+
+    def _empty(self, folder: Path) -> None:
+        for path in sorted(folder.iterdir()):
+            if path.name.endswith(("-wal", "-shm")):
+                path.unlink()
+
+    def _note_harm(self) -> None:
+        self.harm += 1
+        self.was_set_back = True
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -297,7 +345,7 @@ class Story:
         world.note("calm")
         world.clock.wall_offset_us = 0
         world.outside(pause="none")
-        for ticker in sorted({*self._paused, _PAUSED}):
+        for ticker in sorted({*self._paused, _PAUSED} - self._closed):
             world.outside(market={"ticker": ticker, "status": "open"})
         world.wait(2 * self.options.horizon_s + 60)
 

@@ -208,9 +208,14 @@ class World:
     def use_key(self, number: int) -> None:
         """Let the next lives sign with another of the account's two API keys, 0 or 1."""
         self.key = self._key(number)
-        settings = {**self._settings, "OMS_VENUE__SANDBOX__KEY_ID": self.key.key_id}
-        self.config = load({}, self._environ(settings))
+        self.use()
         self.note("key", number)
+
+    def use(self, **settings: str) -> None:
+        """Let the next lives have these settings too, by the names of their environment variables."""
+        self._settings.update(settings)
+        self.config = load({}, self._environ(self._settings))
+        self.note("settings", json.dumps(settings, sort_keys=True))
 
     def _key(self, number: int) -> auth.Key:
         (found,) = (key for key in self.exchange.state.keys.values() if key.public_pem == _public_pem(number))

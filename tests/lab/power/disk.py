@@ -18,7 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-SECTOR = 512
+SECTOR = 512  # written whole or not at all
+PAGE = 4096  # of the kernel's cache
 
 
 class Loss(Enum):
@@ -53,14 +54,18 @@ class Write:
     offset: int
     data: bytes | None
 
-    def sectors(self) -> "list[Write]":
-        """The same, in pieces that a disk writes whole or not at all."""
+    def pieces(self, size: int) -> "list[Write]":
+        """The same, cut at every multiple of `size` bytes of the file."""
         if self.data is None:
             return [self]
         end = self.offset + len(self.data)
-        edges = [self.offset, *range(self.offset - self.offset % SECTOR + SECTOR, end, SECTOR), end]
+        edges = [self.offset, *range(self.offset - self.offset % size + size, end, size), end]
         start = self.offset
         return [Write(self.inode, a, self.data[a - start : b - start]) for a, b in pairwise(edges)]
+
+    def pages(self) -> set[int]:
+        """The pages of the file that it touches."""
+        return set(range(self.offset // PAGE, (self.offset + len(self.data or b"") - 1) // PAGE + 1))
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -158,20 +163,33 @@ class Disk:
         self._settle(lambda change: isinstance(change, Name) and os.path.dirname(change.path) == folder)
 
     def sync_failed(self, inode: Inode) -> None:
-        """The kernel has marked the pages clean all the same: a later sync will not write them."""
-        self._stuck |= {change for change in self._unsynced if isinstance(change, Write) and change.inode is inode}
+        """The kernel has marked the pages clean all the same: a later sync writes only those that changed again."""
+        changes, self._unsynced = self._unsynced, []
+        for change in changes:
+            if isinstance(change, Write) and change.inode is inode and change.data is not None:
+                pieces = change.pieces(PAGE)
+                self._stuck.update(pieces)
+                self._unsynced += pieces
+            else:
+                self._unsynced.append(change)
 
     def _settle(self, is_synced: Callable[[Change], bool]) -> None:
         if self.lies:
             return
-        rest: list[Change] = []
-        for change in self._unsynced:
-            if is_synced(change) and change not in self._stuck:
-                _apply(change, self._durable_names)
-                self.version += 1
-            else:
-                rest.append(change)
-        self._unsynced = rest
+        synced = [change for change in self._unsynced if is_synced(change)]
+        again = {
+            page
+            for change in synced
+            if isinstance(change, Write) and change not in self._stuck
+            for page in change.pages()
+        }
+        done = [change for change in synced if change not in self._stuck or _touches(change, again)]
+        for change in done:
+            _apply(change, self._durable_names)
+        self.version += len(done)
+        self._stuck.difference_update(done)
+        settled = set(done)
+        self._unsynced = [change for change in self._unsynced if change not in settled]
 
     # -- what is left -----------------------------------------------------------------------------------------------
 
@@ -273,7 +291,11 @@ def _chosen(changes: list[Change], loss: Loss, random: Random) -> list[Change]:
 
 
 def _pieces(change: Change) -> list[Change]:
-    return [*change.sectors()] if isinstance(change, Write) else [change]
+    return [*change.pieces(SECTOR)] if isinstance(change, Write) else [change]
+
+
+def _touches(change: Change, pages: set[int]) -> bool:
+    return isinstance(change, Write) and not change.pages().isdisjoint(pages)
 
 
 def _on(copies: dict[int, Inode], change: Change) -> Change:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.power.disk import POWER, SECTOR, Disk, Inode, Loss, Off, Write
+from tests.lab.power.disk import PAGE, POWER, SECTOR, Disk, Inode, Loss, Off, Write
 from tests.lab.power.vfs import PowerVfs
 
 SEEDS = range(6)
@@ -63,7 +63,7 @@ def test_the_models_keep_what_they_say(bare: Disk) -> None:
 
 
 def test_a_torn_write_is_whole_in_each_sector() -> None:
-    pieces = Write(Inode(), 500, bytes(1100)).sectors()
+    pieces = Write(Inode(), 500, bytes(1100)).pieces(SECTOR)
     assert [(piece.offset, len(piece.data or b"")) for piece in pieces] == [
         (500, 12),
         (512, SECTOR),
@@ -72,14 +72,16 @@ def test_a_torn_write_is_whole_in_each_sector() -> None:
     ]
 
 
-def test_a_sync_that_failed_is_not_made_good_by_a_later_one(bare: Disk) -> None:
+def test_a_sync_that_failed_is_made_good_only_where_the_page_changes_again(bare: Disk) -> None:
     file = bare.created(f"{bare.folder}/a")
     bare.synced_folder(bare.folder)
-    bare.wrote(file, 0, b"lost")
+    bare.wrote(file, 0, b"a" * (2 * PAGE))
     bare.sync_failed(file)
-    bare.wrote(file, 4, b"kept")
     bare.synced(file)
-    assert held(bare, Loss.ALL) == {"a": b"\0\0\0\0kept"}
+    assert held(bare, Loss.ALL) == {"a": b""}
+    bare.wrote(file, PAGE, b"b")
+    bare.synced(file)
+    assert held(bare, Loss.ALL) == {"a": bytes(PAGE) + b"b" + b"a" * (PAGE - 1)}
 
 
 def test_a_disk_that_lies_keeps_nothing(bare: Disk) -> None:

@@ -102,7 +102,7 @@ THEMES = {
             "delayed or refused, never sent without its row; answers are not lost",
         ),
         (26, "a write transaction that begins as a read", "does not exist: every write begins immediately"),
-        (27, "ledger or folder read-only, also turned so in mid run", "it says so and stops; nothing is sent"),
+        (27, "the ledger on a read-only disk", "it says so and stops; nothing is sent"),
         (
             28,
             "no ledger, an empty one, random bytes, another program's file, an unknown or a second revision",
@@ -311,11 +311,10 @@ THEMES = {
 
 # Why a fault, or the rest of it, has no test.
 REASONS = {
-    16: "",
-    38: "",
-    80: "waits for limits of one's own (risk); the limits that exist are those of input and of rates",
+    38: "a million rows are measured, not tested: docs/performance.md",
+    80: "waits for limits of one's own: only rows, bytes, pages and rates have limits yet",
     85: "waits for the service: there is no door yet",
-    93: "waits for the stream; that evidence counts the same in any order is tested already",
+    93: "waits for the stream",
 }
 
 FAULTS = tuple(

@@ -136,7 +136,11 @@ class Story:
 
     def _second(self) -> None:
         crash_at = self._rng.randint(1, 60) if self._rng.random() < self.options.crash_rate else None
-        if self._rng.random() < 0.6:
+        if self._rng.random() < 0.3:  # somebody removes the lock of the first one's run: only the epoch is left
+            self.world.ledger_path.with_name("oms.sqlite3.lock").unlink(missing_ok=True)
+            self.world.note("lock removed")
+            self.world.live("drain", crash_at=crash_at)
+        elif self._rng.random() < 0.6:
             name, rows = self._new_batch()
             self.world.live("submit", rows, batch=name, wait=False, crash_at=crash_at)
         else:

@@ -278,9 +278,9 @@ class World:
         connection = self.disk.committed(self.ledger_path)
         try:
             for name in _subjects(request):
-                row = connection.execute(_ON_WIRE, (name, name)).fetchone()
-                if row is None or row[1] != signed_ms:
-                    raise Breach(f"I1: {request.method} of {name} signed at {signed_ms} leaves; on the disk: {row}")
+                claims = [json.loads(data) for (data,) in connection.execute(_CLAIMS, (name, name))]
+                if all(claim["signed_ms"] != signed_ms for claim in claims):
+                    raise Breach(f"I1: {request.method} of {name} signed at {signed_ms} leaves; on the disk: {claims}")
         finally:
             connection.close()
 
@@ -311,9 +311,9 @@ class World:
         }
 
 
-_ON_WIRE = """
-SELECT c.attempts, c.last_signed_ms FROM orders o JOIN commands c ON c.order_key = o.key
-WHERE c.state = 'on_wire' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind = 'cancel')
+_CLAIMS = """
+SELECT e.data FROM orders o JOIN commands c ON c.order_key = o.key JOIN events e ON e.command_key = c.key
+WHERE e.kind = 'claimed' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind = 'cancel')
 """
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.power.disk import PAGE, POWER, SECTOR, Disk, Inode, Loss, Off, Write
-from tests.lab.power.vfs import PowerVfs
+from tests.lab.power.vfs import PowerVfs, library
 
 SEEDS = range(6)
 
@@ -117,6 +117,11 @@ def test_the_default_of_sqlite_is_back_when_the_disk_is_gone(vfs: PowerVfs, fold
         disk.off = Off()
     with closing(sqlite3.connect(folder / "c.db")) as db:
         db.execute("CREATE TABLE t (x)")
+
+
+def test_a_library_that_is_not_the_one_of_sqlite3_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 7, 5))
+    assert library() is None
 
 
 # -- against what real file systems did -----------------------------------------------------------------------------

@@ -17,7 +17,9 @@ NUMBERS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "BUSY": errno.EBUSY}
 @pytest.mark.fault(21, 22, 25)
 @pytest.mark.parametrize("is_sticky", [False, True], ids=["once", "sticky"])
 @pytest.mark.parametrize("number", NUMBERS)
-def test_some_faults(bench: Any, number: str, is_sticky: bool) -> None:
+def test_after_an_error_of_the_disk_nothing_is_sent_and_the_next_life_goes_on(
+    bench: Any, number: str, is_sticky: bool
+) -> None:
     found = every_fault(bench("cancel"), NUMBERS[number], is_sticky=is_sticky, stride=37)
     assert found.runs > 1
     assert set(found.after) <= {"ledger_busy" if number == "BUSY" else "ledger_failed", "exit 0"}

@@ -181,15 +181,15 @@ def _short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.fault(12)
-def test_making_a_ledger_sampled(disk: Disk, folder: Path) -> None:
+def test_a_ledger_whose_making_was_cut_off_is_made_again(disk: Disk, folder: Path) -> None:
     assert every_step(disk, Making(folder / "oms.sqlite3"), stride=23).steps > 8
 
 
-def test_recording_in_chunks_sampled(disk: Disk, used: Path) -> None:
+def test_a_recording_cut_off_anywhere_is_whole_or_gone(disk: Disk, used: Path) -> None:
     assert every_step(disk, Recording(used), stride=13).steps > 5
 
 
-def test_restoring_sampled(disk: Disk, used: Path, source: Path) -> None:
+def test_a_restore_cut_off_anywhere_leaves_the_one_ledger_or_the_other(disk: Disk, used: Path, source: Path) -> None:
     assert every_step(disk, Restoring(used, source), stride=13).steps > 5
 
 

@@ -66,7 +66,7 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The file that its first argument is open on; socket:[N] for a socket."""
+        """The file that its first argument is open on; socket:[N] for a socket; "" where that is a name."""
         found = re.match(r"\d+<((?:[^>\\]|\\.)*?)>", self.args)
         return found[1] if found else ""
 
@@ -108,14 +108,19 @@ def ledger_files(world: World) -> list[Path]:
 
 
 def live(
-    world: World, argv: Sequence[str | Path], names: Iterable[str], injects: Sequence[Inject] = (), wrapper: str = ""
+    world: World,
+    argv: Sequence[str | Path],
+    names: Iterable[str],
+    injects: Sequence[Inject] = (),
+    paths: Iterable[Path] = (),
+    wrapper: str = "",
 ) -> TracedLife:
     """Run one command line as `python -m oms` to its end; `wrapper` is a program that runs it in place of -m oms."""
     place = _place(world)
     program = ["-c", wrapper] if wrapper else ["-m", "oms"]
     with (place / "stdout").open("w") as out, (place / "stderr").open("w") as err:
         done = subprocess.run(
-            [*_strace(place, names, injects), sys.executable, *program, *map(str, argv)],
+            [*_strace(place, names, injects, paths), sys.executable, *program, *map(str, argv)],
             env=world.env,
             cwd=place,
             stdin=subprocess.DEVNULL,

@@ -116,12 +116,14 @@ class Bench:
         self.power.lies = False
         again, read = self.live(world), world.live("reconcile")
         told = f"{self.name}: {what}"
-        assert (again.error, read.error) == (None, None), told
+        assert (again.error, read.error) == (None, None), f"{told}: {again.error}, {read.error}"
         assert read.exit_code == 0, f"{told}: {read.report}"
         if not self.lies:
-            assert judge(world.ledger_path, world.exchange_path, is_settled=True) == [], told
-            assert world.witness.breaches == [], told
-        assert tally(world.ledger_path, world.exchange_path)[1] == self.scenario.orders, told
+            assert not world.witness.breaches, f"{told}: {world.witness.breaches}"
+            found = judge(world.ledger_path, world.exchange_path, is_settled=True)
+            assert not found, f"{told}: {found}"
+        orders = tally(world.ledger_path, world.exchange_path)[1]
+        assert orders == self.scenario.orders, f"{told}: {orders} orders at the exchange"
         self.counted.runs += 1
         self.counted.sends += world.witness.sends
         self.counted.opened += world.witness.opened

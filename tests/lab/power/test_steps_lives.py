@@ -1,12 +1,14 @@
 """Every single step, and pairs of steps, of six commands before the sandbox exchange (P1-P6)."""
 
 import os
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from oms.lab.judge import tally
+from oms.ledger import engine
 from tests.lab.power.bench import every_pair, every_step
 from tests.lab.power.disk import Loss
 from tests.lab.power.files import GONE
@@ -17,6 +19,18 @@ from tests.lab.power.scenarios import SCENARIOS, row
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_command_ended_anywhere_goes_on_and_both_sides_agree(bench: Any, name: str) -> None:
     assert every_step(bench(name), stride=67).runs > 2
+
+
+def test_a_ledger_that_syncs_too_little_is_caught_by_name(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure = engine._configure
+
+    def careless(connection: sqlite3.Connection, *, writable: bool) -> None:
+        configure(connection, writable=writable)
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    monkeypatch.setattr(engine, "_configure", careless)
+    with pytest.raises(AssertionError, match=r"I1: row-2, claimed at .* all lost"):
+        every_step(bench("one by one"))
 
 
 @pytest.mark.fault(17)

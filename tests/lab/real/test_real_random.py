@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Killer:
         self.told.append(f"{' '.join(argv)}, killed after {after_s:.3f} s")
         living = self.world.begin(*argv)
         time.sleep(after_s)  # a random instant is what is asked for
-        if living.child._status is None:
+        with suppress(ProcessLookupError):  # it has ended by itself
             living.child.kill()
         return living.end()
 

@@ -61,6 +61,7 @@ class View:
     is_complete: bool  # every page of every list that can hold such an order was read to its end
     order_ids: Collection[str]  # all that were seen
     client_order_ids: Collection[str]  # all that were seen
+    nameless: Collection[e.Snapshot] = ()  # orders without a client_order_id: somebody else's, as far as we know
     unreadable: int = 0  # items that could not be read: any of them might be the one looked for
     sees_all: bool = True  # the key is the sender's, or was shown to belong to the same user
 
@@ -144,6 +145,24 @@ def missing_witnesses(witnesses: Mapping[str, int], view: View) -> list[str]:
         and created_ms <= view.as_of_ms
         and (view.min_ts_ms is None or created_ms >= view.min_ts_ms + _EDGE_MS)
     ]
+
+
+def look_alike(known: Known, view: View) -> e.Snapshot | None:
+    """An order without a client_order_id that could be this create's: the same fields, placed since our first attempt.
+
+    Whether Kalshi shows every order's client_order_id is not settled; such an order is no proof of either.
+    """
+    first_ms = known.command.first_signed_ms or known.recorded_at_us // 1000
+    for seen in view.nameless:
+        is_older = seen.created_ts_ms is not None and seen.created_ts_ms < first_ms - _CLOCK_SLACK_MS
+        if not is_older and not list(differing_fields(known, seen)):
+            return seen
+    return None
+
+
+def foreign(seen: e.Snapshot, as_of_ms: int) -> e.FoundForeign:
+    """The fact that an order without a client_order_id may be the one looked for: the create is parked."""
+    return e.FoundForeign(source="orders", as_of_ms=as_of_ms, order=seen, differs="client_order_id")
 
 
 def fence_ms(command: Command, horizon_ms: int) -> int:
@@ -259,6 +278,18 @@ def parked_break(known: Known) -> BreakRecord:
         "our order under this id",
         known.command.detail or "conflicting evidence",
         f"look at the order, then `oms resolve {known.client_order_id} --order-id ID` or `--absent`",
+    )
+
+
+def halted_break(reason: str) -> BreakRecord:
+    return BreakRecord(
+        kind="halted",
+        client_order_id=None,
+        order_id=None,
+        ticker=None,
+        expected="one order under one client_order_id",
+        seen=reason,
+        suggestion="look with `oms why`, cancel what is too much and still rests at the exchange, then `oms unhalt`",
     )
 
 

@@ -137,6 +137,7 @@ class ReconcileReport(msgspec.Struct, frozen=True, kw_only=True):
     fills: int  # new trades
     in_doubt: int  # what remains
     queued: int
+    halted: str | None  # why sending is halted
     external: int  # orders at the exchange that are not ours
     breaks: tuple[BreakRecord, ...]
     balance: str | None
@@ -154,6 +155,7 @@ class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
     ledger_exists: bool
     holder: str | None  # who is sending from it now
     counts: Mapping[str, int]
+    halted: str | None  # why sending is halted
     queued: int
     on_wire: int
     in_doubt: int

@@ -83,11 +83,13 @@ def _batches() -> None:
         sa.Column("content_digest", sa.LargeBinary(), nullable=False),
         sa.Column("row_count", Big, nullable=False),
         sa.Column("created_at_us", Big, nullable=False),
+        sa.Column("retry_of", sa.Text()),
         sa.PrimaryKeyConstraint("key", name="pk_batches"),
         sa.UniqueConstraint("batch_key", name="uq_batches_batch_key"),
         sa.CheckConstraint("source IN ('file', 'stdin', 'flags', 'api', 'retry')", name="ck_batches_source_known"),
         sa.CheckConstraint("state IN ('recording', 'recorded')", name="ck_batches_state_known"),
         sa.CheckConstraint("row_count >= 0", name="ck_batches_row_count_positive"),
+        sa.CheckConstraint("(source = 'retry') = (retry_of IS NOT NULL)", name="ck_batches_retry_of_set"),
         sqlite_strict=True,
     )
     op.create_index(

@@ -94,8 +94,11 @@ def resolve_all(session: Session, progress: Report, send_more: Callable[[], bool
 
 
 def resolve_once(session: Session, progress: Report) -> None:
-    """One pass over what is in doubt; a read that fails concludes nothing and is not an error of the run."""
-    if not undecided(session):
+    """One pass over what is in doubt, and what is parked may be seen as ours after all.
+
+    A read that fails concludes nothing and is not an error of the run.
+    """
+    if not queries.doubts(session.ledger):
         return
     try:
         session.reconciler.resolve()

@@ -31,16 +31,19 @@ def status(config: Config, ledger: Ledger | None, *, ask_exchange: bool) -> Stat
     totals = queries.Totals(0, 0, 0, 0)
     holder: str | None = None
     doubt_us: int | None = None
+    halted: str | None = None
     if ledger is not None:
         counts, totals = listing.counts_all(ledger), queries.totals(ledger)
         holder = ledger.locks.holder() if ledger.locks.is_writer_held_elsewhere() else None
         doubt_us = listing.oldest_doubt_us(ledger)
+        halted = queries.halt_reason(ledger)
     return StatusReport(
         environment=config.environment,
         ledger=str(real_path(config.ledger_url)),
         ledger_exists=ledger is not None,
         holder=holder,
         counts=counts,
+        halted=halted,
         queued=totals.queued,
         on_wire=totals.on_wire,
         in_doubt=totals.in_doubt,

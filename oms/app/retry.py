@@ -1,10 +1,12 @@
 """What `submit --retry BATCH` records: the rows of a batch that have ended without an order, under new ids.
 
 A retry is a batch of its own whose key follows from the first one's key and its number, so that asking twice, or
-crashing in between, never makes two retries of one row (P2).
+crashing in between, never makes two retries of one row (P2). The retry of a retry is the next one of the first batch:
+whoever has only its rows and an empty ledger can then tell every retry of them that the exchange shows.
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,9 +30,10 @@ class Retry:
 
 def next_retry(ledger: Ledger, name: str, ttl_us: int | None) -> Retry:
     """The next retry of a batch. Raises UnknownOrder, and InputError when nothing of it can be retried."""
-    first = listing.batch_named(ledger, name)._mapping
-    root = bytes.fromhex(first["batch_key"])
-    number, current = 0, first
+    named = listing.batch_named(ledger, name)._mapping
+    root = bytes.fromhex(named["retry_of"] or named["batch_key"])
+    first = listing.batch_of_key(ledger, root.hex())
+    number, current = 0, named if first is None else first._mapping
     # A number that a lost ledger has used is passed over: its rows may have been others.
     while (later := listing.batch_of_key(ledger, ids.key_of_retry(root, number + 1).hex())) is not None or has_retry(
         ledger, root, number + 1
@@ -45,16 +48,18 @@ def next_retry(ledger: Ledger, name: str, ttl_us: int | None) -> Retry:
     digest, count = _survey(ledger, current_key)
     if not count:
         raise InputError(
-            f"nothing of batch {name!r} is left to retry: every order of it was placed", hint="`oms orders --batch`"
+            f"nothing of batch {name!r} is left to retry: none of it is rejected or unsent",
+            hint=f"`oms orders --batch {shlex.quote(name)}` shows where each order stands",
         )
     new = NewBatch(
         key=key,
-        name=f"{first['name']}~{number + 1}" if first["name"] else None,
+        name=f"{first.name}~{number + 1}" if first is not None and first.name else None,
         source="retry",
         content_digest=digest,
         row_count=count,
         may_share_rows=True,
         ttl_us=ttl_us,
+        retry_of=root,
     )
     return Retry(current_key, new, _intents(ledger, current_key, key))
 

@@ -7,7 +7,8 @@ run, its report is read from the ledger, so that what a user is told is what is 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from oms.app.drive import Drive, resolve_all
+from oms import compare
+from oms.app.drive import Drive, resolve_all, resolve_once, undecided
 from oms.app.session import Endpoint, Report, Session, connect, endpoint, key_print, take_lock
 from oms.app.tally import Ended, Memory, Tally
 from oms.config import Config
@@ -57,7 +58,7 @@ class Runs:
                 if session is not None:
                     drive = Drive(session, scope, progress, total)
                     drive.go()
-                    ended.stop = drive.stop
+                    ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop)
                     ended.notes += _loud(session.reconciler.findings)
         except CredentialsError as exc:
             ended.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
@@ -67,6 +68,18 @@ class Runs:
             else:
                 raise
         return ended
+
+    def _halt_met(self, stop: Stop | None) -> Stop | None:
+        """Why a run ended that began without a halt: a second order under one id, which it met, comes first."""
+        reason = queries.halt_reason(self._ledger)
+        if reason is None or (stop is not None and stop.code != "halted"):
+            return stop
+        return Stop(
+            code="halted",
+            message=f"sending is halted: {reason}",
+            hint="look with `oms reconcile` and `oms why`; when it is safe, `oms unhalt`",
+            exit_code=7,
+        )
 
     def _note_busy(self, ended: Ended, exc: LedgerBusy, wait: bool) -> None:
         ended.notes.append(f"{exc.message}; {exc.hint}")
@@ -148,6 +161,9 @@ class Runs:
 
     def _reconciled(self, findings: Findings, ended: Ended, problem: Stop | None) -> ReconcileReport:
         totals = queries.totals(self._ledger)
+        halted = queries.halt_reason(self._ledger)
+        if halted is not None and not any(found.kind == "duplicate" for found in findings.breaks.values()):
+            findings.report([compare.halted_break(halted)])
         stop = problem or (ended.stop if ended.stop is not None and ended.stop.code != "halted" else None)
         codes = {stop.exit_code} if stop is not None else set()
         codes |= {3} if totals.doubtful else set()
@@ -164,6 +180,7 @@ class Runs:
             fills=findings.fills,
             in_doubt=totals.doubtful,
             queued=totals.queued,
+            halted=halted,
             external=findings.external,
             breaks=tuple(findings.breaks.values()),
             balance=format_dollars(balance_e6) if balance_e6 is not None else None,
@@ -189,7 +206,7 @@ class Runs:
             if order_id is not None:
                 as_of_ms = session.venue.exchange.user_data_timestamp_ms()
                 seen = session.venue.account.get_order(order_id)
-                if seen is None or seen.client_order_id != entry.client_order_id:
+                if seen is None or seen.client_order_id not in ("", entry.client_order_id):
                     raise InputError(
                         f"the exchange shows no order {order_id} under client_order_id {entry.client_order_id}",
                         hint="`oms why` names the order that was seen",
@@ -224,6 +241,8 @@ def _catch_up(session: Session, since_us: int | None, progress: Report) -> Stop 
     if session.stop is not None and session.stop.code != "halted":
         return None
     try:
+        if not undecided(session):
+            resolve_once(session, progress)
         resolve_all(session, progress)
         reconciler.report_parked()
         progress(Progress(phase="reading", done=0, total=None, note="orders"))

@@ -21,5 +21,9 @@ def status(invocation: Invocation, offline: bool) -> None:
             invocation.notes.say(f"parked orders wait for a decision: {invocation.command('orders', '--in-doubt')}")
         elif report.in_doubt or report.on_wire:
             invocation.notes.say(f"resolve what is in doubt with: {invocation.command('reconcile')}")
-        if report.queued and report.holder is None:
+        if report.halted:
+            step = invocation.command("reconcile")
+            notes = f"sending is halted: {report.halted}; look with {step}, then {invocation.command('unhalt')}"
+            invocation.notes.say(notes)
+        elif report.queued and report.holder is None:
             invocation.notes.say(f"send what is queued with: {invocation.command('submit')}")

@@ -190,6 +190,7 @@ class _Page:
         self.seq = seq
         self.entries: dict[int, Entry] = {}
         self.duplicates = 0
+        self._first_duplicate = ""
         self._orders: dict[int, Entry] = {}  # the newest entry of each order: the order's side of it counts
         self._before: dict[int, Order] = {}  # each order as the ledger has it
         self._events: list[tuple[object, ...]] = []
@@ -202,6 +203,9 @@ class _Page:
         entry = self._apply(entry, fact.event)
         if other is not None:
             self.duplicates += 1
+            self._first_duplicate = self._first_duplicate or (
+                f"a second order, {other}, was seen under client_order_id {entry.client_order_id}"
+            )
             entry = self._apply(entry, e.DuplicateSeen(source=e.kind_of(fact.event), order_id=other))
         self.entries[entry.command_key] = entry
         self._orders[entry.order_key] = entry
@@ -216,7 +220,7 @@ class _Page:
         if self._fills:
             insert_rows(connection, "fills", FILL_COLUMNS, self._fills)
         if self.duplicates:
-            set_halt(connection, "a second order was seen under one client_order_id", self.now_us)
+            set_halt(connection, self._first_duplicate, self.now_us)
 
     def _flush_orders(self, connection: Connection) -> None:
         """The orders' rows: of those that were only claimed, the few columns that moved (half the cost of all)."""

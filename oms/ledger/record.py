@@ -43,6 +43,7 @@ class NewBatch:
     row_count: int
     may_share_rows: bool  # False: refuse rows that a batch younger than 24 h has (design 3)
     ttl_us: int | None = None
+    retry_of: bytes | None = None  # key of the batch that was first, of a retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,7 @@ def _insert_batch(connection: Connection, batch: NewBatch, key: int, state: str,
             content_digest=batch.content_digest,
             row_count=batch.row_count,
             created_at_us=now_us,
+            retry_of=batch.retry_of.hex() if batch.retry_of is not None else None,
         )
     )
 

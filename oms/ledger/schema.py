@@ -131,6 +131,8 @@ batches = Table(
     Column("content_digest", LargeBinary, nullable=False),
     Column("row_count", Big, nullable=False),
     Column("created_at_us", Big, nullable=False),
+    Column("retry_of", Text),  # batch_key of the batch that was first, however often it was retried
+    _check("(source = 'retry') = (retry_of IS NOT NULL)", "retry_of_set"),
     _check("source IN ('file', 'stdin', 'flags', 'api', 'retry')", "source_known"),
     _check("state IN ('recording', 'recorded')", "state_known"),
     _check("row_count >= 0", "row_count_positive"),

@@ -188,6 +188,8 @@ def _refusal_text(event: e.AttemptRefused) -> str:
 
 
 def _conflict_text(event: e.FoundForeign) -> str:
+    if not event.order.client_order_id:
+        return f"order {event.order.order_id} shows no client_order_id, and is otherwise like this one"
     return f"order {event.order.order_id} holds this id but differs in {event.differs}"
 
 

@@ -27,6 +27,7 @@ class Scan:
     order_ids: set[str] = field(default_factory=set)
     client_order_ids: set[str] = field(default_factory=set)
     user_ids: set[str] = field(default_factory=set)
+    nameless: list[Snapshot] = field(default_factory=list)
     unreadable: list[Unread] = field(default_factory=list)
     is_complete: bool = False
 
@@ -52,6 +53,7 @@ class Scan:
             is_complete=self.is_complete,
             order_ids=self.order_ids,
             client_order_ids=self.client_order_ids,
+            nameless=self.nameless,
             unreadable=len(self.unreadable),
             sees_all=self.sees_all,
         )
@@ -63,6 +65,8 @@ class Scan:
                 continue  # in both lists while it moves from one to the other
             self.order_ids.add(order.order_id)
             self.client_order_ids.add(order.client_order_id)
+            if not order.client_order_id:
+                self.nameless.append(order)
             if order.user_id:
                 self.user_ids.add(order.user_id)
             chunk.append(order)

@@ -244,6 +244,10 @@ class Reconciler:
                 continue
             if not self._same_key(entry) and not (witnesses or self._same_user(scan)):
                 continue  # nothing shows that this key sees what the sender's key placed
+            twin = compare.look_alike(entry, view)
+            if twin is not None:  # only a person can tell whose it is
+                conclusions.append((entry, compare.foreign(twin, view.as_of_ms)))
+                continue
             events = compare.conclude_absence(entry, view, len(witnesses), policy)
             conclusions += [(entry, event) for event in events]
             self.findings.absent += 1

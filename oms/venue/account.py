@@ -15,7 +15,7 @@ from oms.units import parse_time_us
 from oms.venue.limiter import EndpointCosts
 from oms.venue.pages import PAGE_LIMIT, Listing
 from oms.venue.reads import Reader
-from oms.venue.wire import Unreadable, convert, count_e2, dollars_e6, identifier, integer, printable, time_ms
+from oms.venue.wire import Number, Unreadable, convert, count_e2, dollars_e6, identifier, integer, printable, time_ms
 
 __all__ = ["Account", "AccountLimits", "Balance", "Fill", "Position"]
 
@@ -274,7 +274,7 @@ def read_order(item: Any) -> Snapshot:
     created_ms = _optional_ms(order.created_time)
     return Snapshot(
         order_id=identifier(order.order_id, "order_id"),
-        client_order_id=printable(order.client_order_id or "", 128),
+        client_order_id=_client_order_id(order.client_order_id),
         ticker=printable(order.ticker or "", 256),
         side=_side(order),
         status=printable(order.status or "", 64),
@@ -289,6 +289,13 @@ def read_order(item: Any) -> Snapshot:
         subaccount=_subaccount(order),
         user_id=printable(order.user_id or "", 128),
     )
+
+
+def _client_order_id(given: str | None) -> str:
+    """ "" is an order that somebody placed without one; a missing one may hide ours."""
+    if given is None or isinstance(given, Number):
+        raise Unreadable("no client_order_id")
+    return printable(given, 128)
 
 
 def read_fill(item: Any) -> Fill:

@@ -18,6 +18,8 @@ __all__ = ["Listing", "Unread"]
 
 PAGE_LIMIT = 1000  # the largest the exchange allows
 MAX_PAGES = 10_000  # ten million items: beyond any account
+# A page may be empty and others follow; so many in a row are a list that does not end.
+MAX_EMPTY_PAGES = 20
 
 T = TypeVar("T")
 
@@ -63,8 +65,10 @@ class Listing(Generic[T]):
         keys: set[str] = set()
         cursors: set[str] = set()
         cursor = ""
+        empty = 0
         while True:
             items, cursor = self._page(cursor)
+            empty = 0 if items else empty + 1
             for item in items:
                 try:
                     found = self._read(item)
@@ -81,6 +85,8 @@ class Listing(Generic[T]):
                 return
             if cursor in cursors:
                 raise ReadFailed(f"the exchange's list of {self._field} goes round in a circle")
+            if empty > MAX_EMPTY_PAGES:
+                raise ReadFailed(f"the exchange's list of {self._field} goes on with empty pages")
             cursors.add(cursor)
 
     def _page(self, cursor: str) -> tuple[list[Any], str]:

@@ -38,6 +38,12 @@ MAX_CODE = 100
 T = TypeVar("T")
 
 
+class Number(str):
+    """A number of a body as its literal text; an id or a word is never one."""
+
+    __slots__ = ()
+
+
 class Unreadable(ValueError):
     """The body, or a field of it, cannot be understood; the text says which and holds nothing of the body."""
 
@@ -81,8 +87,8 @@ def parse(body: bytes) -> Any:
         return json.loads(
             body.decode("utf-8"),
             object_pairs_hook=_no_duplicates,
-            parse_int=str,
-            parse_float=str,
+            parse_int=Number,
+            parse_float=Number,
             parse_constant=_no_constant,
         )
     except Unreadable:
@@ -179,7 +185,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", re.ASCII)
 
 def identifier(text: str | None, what: str) -> str:
     """An id that can stand in a path, a log line and a ledger; Unreadable otherwise."""
-    if text is None or _IDENTIFIER.fullmatch(text) is None:
+    if text is None or isinstance(text, Number) or _IDENTIFIER.fullmatch(text) is None:
         raise Unreadable(f"no usable {what}")
     return text
 

@@ -257,9 +257,12 @@ def test_a_second_order_under_one_id_halts_every_run_until_a_person_lifts_it(own
     assert own_world.sandbox.call("DELETE", path, market_ticker=first.ticker).ok
     assert own_world.sandbox.create(client_order_id=first.client_order_id).status_code == 201
     with own_world.opened() as oms:
+        met = oms.submit([row(count="2")], batch="met it")
+        assert (met.exit_code, met.stop and met.stop.code, met.queued) == (7, "halted", 1)
         report = oms.reconcile()
         assert [each.kind for each in report.breaks] == ["duplicate"]
-        assert report.exit_code == 7
+        assert (report.exit_code, report.halted) == (7, oms.status().halted)
+        assert first.client_order_id in (report.halted or "")
         before = requests(own_world, CREATE)
         halted = oms.submit([row(count="2")], batch="later")
         assert (halted.exit_code, halted.stop and halted.stop.code) == (6, "halted")
@@ -267,8 +270,24 @@ def test_a_second_order_under_one_id_halts_every_run_until_a_person_lifts_it(own
         assert "second order" in (oms.order(first.client_order_id).detail or "")
         assert "second order" in (oms.unhalt() or "")
         assert oms.unhalt() is None
+        assert oms.status().halted is None
     assert own_world.drain().exit_code == 0
-    assert requests(own_world, CREATE) == before + 1
+    assert requests(own_world, CREATE) == before + 2
+
+
+def test_a_halt_is_a_break_for_as_long_as_it_stands_though_nothing_new_is_seen(own_world: World) -> None:
+    assert own_world.submit([row()]).exit_code == 0
+    with own_world.opened() as oms:
+        path = oms.status().ledger
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO controls VALUES ('halt', 'a second order, o-2, was seen', 1)")
+    with own_world.opened() as oms:
+        for _ in range(2):
+            report = oms.reconcile()
+            assert [(each.kind, each.seen) for each in report.breaks] == [("halted", "a second order, o-2, was seen")]
+            assert report.exit_code == 7
+        oms.unhalt()
+        assert oms.reconcile().exit_code == 0
 
 
 def test_a_backup_holds_the_orders_and_a_restore_reads_the_account_before_it_sends(

@@ -111,7 +111,14 @@ def reconciled(**changes: Any) -> ReconcileReport:
     fields: dict[str, Any] = dict.fromkeys(
         ("resolved", "found", "absent", "late", "updated", "fills", "in_doubt", "queued", "external", "positions"), 0
     )
-    fields |= {"environment": "sandbox", "breaks": (), "balance": "100.00", "stop": None, "notes": (), "exit_code": 0}
+    fields |= {"halted": None} | {
+        "environment": "sandbox",
+        "breaks": (),
+        "balance": "100.00",
+        "stop": None,
+        "notes": (),
+        "exit_code": 0,
+    }
     return ReconcileReport(**{**fields, **changes})
 
 
@@ -124,6 +131,7 @@ STATUS = StatusReport(
     ledger_exists=True,
     holder=None,
     counts={"resting": 2},
+    halted=None,
     queued=0,
     on_wire=0,
     in_doubt=0,

@@ -147,7 +147,7 @@ def retried(world_of: Callable[..., World], request: pytest.FixtureRequest) -> W
     refuse_creates(world, 1)
     assert world.live("submit", "--retry", "lost").code == 5
     refuse_creates(world, 0)
-    assert world.live("submit", "--retry", "lost").code == 0
+    assert world.live("submit", "--retry", "lost~1").code == 0, "the retry of a retry"
     assert orders_there(world) == len(RETRIED)
     lose_ledger(world)
     return world

@@ -134,7 +134,7 @@ def make(path: Path) -> None:
     """A ledger with orders, commands, events and fills, as one that has been used."""
     open_ledger(f"sqlite:///{path}", "sandbox", create=True, now_us=1).close()
     with connected(path) as connection:
-        connection.execute("INSERT INTO batches VALUES (1, 'k', NULL, 'file', 'recorded', x'00', 50, 1)")
+        connection.execute("INSERT INTO batches VALUES (1, 'k', NULL, 'file', 'recorded', x'00', 50, 1, NULL)")
         for key in range(1, ORDERS + 1):
             connection.execute(ORDER, {"key": key, "id": f"order-{key}"})
             connection.execute(COMMAND, {"key": key})

@@ -64,6 +64,34 @@ def test_an_item_that_cannot_be_read_might_be_the_one_looked_for(own_world: Worl
     assert own_world.drain().statuses == ["resting"]
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("name", ["", None], ids=["empty", "missing"])
+def test_an_order_without_a_client_order_id_that_looks_like_ours_proves_no_absence(
+    own_world: World, name: str | None
+) -> None:
+    """It was placed after all, and the list leaves its client_order_id out: sent again it would be there twice."""
+    assert own_world.submit([row()], **HORIZON).exit_code == 0
+    own_world.faults(fault("drop", commit=True), fault("error", LIST, nth=2, times=None))
+    run = own_world.submit([row(count="2")], **HORIZON)
+    assert run.states == ["in_doubt"]
+    own_world.faults()
+    shown = own_world.sandbox.call("GET", "/portfolio/orders").json()["orders"]
+    (ours,) = [order for order in shown if order["client_order_id"] == run.orders[0].client_order_id]
+    ours |= {"client_order_id": name}
+    listed = json.dumps({"orders": shown, "cursor": ""})
+    own_world.faults(fault("answer", LIST, status=200, body=listed, times=None))
+    before = creates(own_world)
+    report = reconcile(own_world, **HORIZON)
+    assert (report.exit_code, report.absent) == (3, 0)
+    assert own_world.drain(**HORIZON).exit_code == 3
+    assert creates(own_world) == before
+    order = own_world.order(run.orders[0].client_order_id)
+    assert order.state == ("parked" if name == "" else "in_doubt")
+    own_world.faults()
+    reconcile(own_world)
+    assert own_world.order(order.client_order_id).status == "resting"
+
+
 @pytest.mark.fault(61)
 @pytest.mark.usefixtures("impatient")
 def test_a_listing_that_goes_round_in_a_circle_concludes_nothing(own_world: World) -> None:

@@ -196,6 +196,16 @@ def test_a_cursor_that_comes_again_proves_nothing(connect: Connect) -> None:
         assert not listing.complete
 
 
+def test_empty_pages_without_end_are_given_up(connect: Connect) -> None:
+    book = Book([[order(1)], *[[] for _ in range(40)]])
+    with hostile(routing(book.route)) as server:
+        listing = connect(server.base_url).account.list_orders()
+        with pytest.raises(ReadFailed, match="empty pages"):
+            ids(listing)
+        assert not listing.complete
+        assert listing.pages < 30
+
+
 def test_a_list_without_end_is_given_up() -> None:
     page = 0
 
@@ -303,15 +313,18 @@ def test_an_order_is_read_exactly() -> None:
 
 
 def test_an_order_without_its_optional_fields_is_read() -> None:
-    needed = ("order_id", "book_side", "yes_price_dollars", "initial_count_fp", "fill_count_fp", "remaining_count_fp")
+    numbers = ("yes_price_dollars", "initial_count_fp", "fill_count_fp", "remaining_count_fp")
+    needed = ("order_id", "client_order_id", "book_side", *numbers)
     bare = read_order(wire({name: ORDER[name] for name in needed} | {"created_time": None, "surprise": {"x": []}}))
-    assert (bare.client_order_id, bare.user_id, bare.fees_e6, bare.created_ts_ms, bare.subaccount) == (
-        "",
-        "",
-        0,
-        None,
-        None,
-    )
+    assert (bare.user_id, bare.fees_e6, bare.created_ts_ms, bare.subaccount) == ("", 0, None, None)
+
+
+@pytest.mark.parametrize("name", [None, 7])
+def test_an_order_that_does_not_say_its_client_order_id_cannot_be_read(name: object) -> None:
+    """Whose it is, nobody can tell; an empty one is somebody's who gave none."""
+    assert read_order(wire(order(1, client_order_id=""))).client_order_id == ""
+    with pytest.raises(Unreadable, match="client_order_id"):
+        read_order(wire(order(1, client_order_id=name)))
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,10 @@ class Ledger:
         """
         assert self.locks.writer.is_held
         self.check_place()
+        with self.locks.gate, engines.translated(self.path):
+            # A run whose sync failed may have left in the WAL what the kernel shows and will never write. Copied into
+            # the file it is written anew; built upon as it is, a power cut would take all that follows it (P1).
+            engines.checkpoint(self._held())
         mark = self.locks.mark.read()
         with self.write() as connection:
             known = _identity(connection)

@@ -28,12 +28,13 @@ class Fault:
     number: int
     nth: int
     is_sticky: bool
+    deeds: tuple[str, ...] = ()  # instead of all that can
     seen: int = 0
     met: str = ""  # the first deed that failed
     writes: int = field(default=0)  # requests that had left when it failed
 
     def __call__(self, name: str) -> None:
-        if not name.startswith(DEEDS[self.number]):
+        if not name.startswith(self.deeds or DEEDS[self.number]):
             return
         self.seen += 1
         if self.seen == self.nth or (self.is_sticky and self.met):

@@ -1,7 +1,9 @@
 """An error of the disk at every position of a command: nothing is sent after it, and the next life goes on (P1)."""
 
 import errno
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 
 from oms.errors import LedgerFailed
 from oms.ledger.lock import Lock
-from tests.lab.power.faults import every_fault
+from tests.lab.power.faults import Fault, every_fault
+from tests.lab.power.scenarios import rows
 
 NUMBERS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "BUSY": errno.EBUSY}
 
@@ -39,3 +42,20 @@ def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "oms.sqlite3.lock").mkdir()
     with pytest.raises(LedgerFailed, match=r"oms\.sqlite3\.lock"):
         Lock(tmp_path / "oms.sqlite3", ".lock").acquire(0)
+
+
+@pytest.mark.fault(22)
+def test_what_a_failed_sync_left_in_the_cache_is_not_built_upon(bench: Any) -> None:
+    """A sync fails, the process is killed at once, another one reads while the next run begins, the power goes (P1).
+
+    The reader keeps the WAL alive, with pages that the kernel will never write; what is committed behind them is lost.
+    """
+    with bench("answer lost").begun() as world:
+        fault = Fault(world, errno.EIO, 3, False, deeds=("disk sync",))
+        world.fault = fault
+        world.live("submit", rows(2, 3), on_step=lambda steps, _: steps.end("killed") if fault.met else None)
+        world.fault = lambda name: None
+        with closing(sqlite3.connect(world.ledger_path)) as reader:
+            reader.execute("SELECT count(*) FROM orders").fetchone()
+            world.live("submit", rows(2, 3))
+        assert world.witness.breaches == []

@@ -1,6 +1,5 @@
 """Campaigns by the thousand, on several processes, for as long as asked; and what they came to in all."""
 
-import gc
 import os
 import signal
 import time
@@ -98,9 +97,7 @@ def _pooled(
 
 
 def _quiet() -> None:
-    """A worker leaves signals to the process that started it, and garbage for longer than usual."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    """A worker leaves signals to the process that started it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -70,7 +70,7 @@ def drawn(seed: int) -> Options:
         read_harm=rng.choice((0.0, 0.0, 0.1, 0.25)),
         ledger_harm=rng.random() < 0.35,
         clock_harm=rng.random() < 0.35,
-        second_process=rng.random() < 0.3,
+        second_process=rng.random() < 0.4,
         dedupe=dedupe,
         tier=rng.choice(("unlimited", "unlimited", "advanced", "basic")),
         horizon_s=horizon_s,

@@ -92,7 +92,7 @@ class Story:
         elif rng.random() < 0.06:
             on_step = self._interrupting(rng.randint(1, 120))
         elif self.options.second_process and rng.random() < 0.5:
-            on_step = self._beside(rng.randint(1, 40))
+            on_step = self._beside(rng.randint(1, 25))
         return self.world.live(verb, *arguments, crash_at=crash_at, on_step=on_step, **options)
 
     def _amid_sending(self, after: int) -> Callable[[Steps, str], None]:
@@ -136,7 +136,7 @@ class Story:
 
     def _second(self) -> None:
         crash_at = self._rng.randint(1, 60) if self._rng.random() < self.options.crash_rate else None
-        if self._rng.random() < 0.3:  # somebody removes the lock of the first one's run: only the epoch is left
+        if self._rng.random() < 0.45:  # somebody removes the lock of the first one's run: only the epoch is left
             self.world.ledger_path.with_name("oms.sqlite3.lock").unlink(missing_ok=True)
             self.world.note("lock removed")
             self.world.live("drain", crash_at=crash_at)

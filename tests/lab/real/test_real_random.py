@@ -26,10 +26,11 @@ from tests.lab.real.test_real_kills import torn
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEEDS = [int(os.environ["OMS_TEST_SEED"])] if "OMS_TEST_SEED" in os.environ else [1, 2]
-KILLS = 100  # of all seeds together
+KILLS = 200  # of all seeds together
 SETTINGS = {
     "submit__in_flight_horizon_s": "1.3",  # above the exchange's own bound of one second
     "submit__concurrency": "3",
+    "submit__batch_size": "1",
     "submit__wait_s": "0.5",
     "venue__timeout_s": "1",
 }
@@ -40,11 +41,11 @@ MAY_END = {0, 1, 2, 3, 5, 6, 7}  # 2: a retry of a batch of which everything is 
 class Killer:
     """One world, and the commands that a seed runs and kills in it."""
 
-    def __init__(self, world: World, seed: int, record: Callable[[], bool]) -> None:
+    def __init__(self, world: World, seed: int, record: Callable[[bool], bool]) -> None:
         self.world = world
         self.luck = random.Random(f"kills {seed}")
         self.told = [f"OMS_TEST_SEED={seed}"]
-        self._record = record  # counts a kill; False when there were enough
+        self._record = record  # counts a kill, and whether it left orders on the wire; False when there were enough
         self._batches = 0
 
     def run(self) -> None:
@@ -54,7 +55,7 @@ class Killer:
         while goes_on:
             life = self._one()
             if life.was_killed:
-                goes_on = self._record()
+                goes_on = self._record(any(each["state"] == "on_wire" for each in self._known("commands")))
             else:
                 well = life.code in MAY_END and "Traceback" not in life.err and "internal error" not in life.err
                 assert well, self.report(str(life))
@@ -64,7 +65,7 @@ class Killer:
 
     def _one(self) -> Life:
         argv = self._command()
-        after_s = self.luck.uniform(0.0, 0.35)
+        after_s = self.luck.uniform(0.0, 0.6)
         self.told.append(f"{' '.join(argv)}, killed after {after_s:.3f} s")
         living = self.world.begin(*argv)
         time.sleep(after_s)  # a random instant is what is asked for
@@ -84,7 +85,7 @@ class Killer:
         if kind == "retry" and self._batches:
             return ["submit", "--retry", f"batch {self.luck.randrange(self._batches) + 1}"]
         self._batches += 1
-        file = self.world.file([self._row() for _ in range(self.luck.randrange(2, 9))], f"{self._batches}.jsonl")
+        file = self.world.file([self._row() for _ in range(self.luck.randrange(6, 15))], f"{self._batches}.jsonl")
         return ["submit", str(file), "--batch", f"batch {self._batches}"]
 
     def _row(self) -> dict[str, Any]:
@@ -93,11 +94,14 @@ class Killer:
         return {"ticker": ticker, "side": "bid", "price": price, "count": str(self.luck.randrange(1, 4))}
 
     def _names(self) -> list[str]:
+        return [order["client_order_id"] for order in self._known("orders") if order["batch_state"] == "recorded"]
+
+    def _known(self, what: str) -> list[dict[str, Any]]:
         try:
-            seen = inspection.facts(self.world.ledger, self.world.exchange)
+            found: list[dict[str, Any]] = getattr(inspection.facts(self.world.ledger, self.world.exchange), what)
         except (OSError, sqlite3.OperationalError):
             return []  # it was killed before there was a ledger
-        return [order["client_order_id"] for order in seen.orders if order["batch_state"] == "recorded"]
+        return found
 
     def _come_to_rest(self) -> None:
         self.world.sandbox.control(seed_faults={"rate": 0, "seed": "0"})
@@ -113,41 +117,47 @@ class Killer:
         return "\n".join([*self.told[-40:], *found])
 
 
-def killed(nursery: Nursery, key: Path, directory: Path, seeds: list[int], kills: int) -> tuple[int, float]:
-    """Run the seeds side by side until there were so many kills; how many there were, and in how many seconds."""
+def killed(nursery: Nursery, key: Path, directory: Path, seeds: list[int], kills: int) -> tuple[int, int, float]:
+    """Run the seeds side by side until there were so many kills.
+
+    How many there were, how many left orders on the wire, and in how many seconds.
+    """
     counting = threading.Lock()
-    count = 0
+    met: list[bool] = []
     began = time.monotonic()
 
-    def record() -> bool:
-        nonlocal count
+    def record(is_on_wire: bool) -> bool:
         with counting:
-            count += 1
-            return count < kills
+            met.append(is_on_wire)
+            return len(met) < kills
 
     def run(seed: int) -> None:
         give_key(directory / str(seed), key)
-        options: dict[str, Any] = {"tier": "unlimited", "skew_s": 1, "seed": str(seed)}
+        options: dict[str, Any] = {"tier": "unlimited", "skew_s": 1, "latency_ms": 20, "seed": str(seed)}
         with new_world(directory / str(seed), nursery, SETTINGS, **options) as world:
             Killer(world, seed, record).run()
 
     with ThreadPoolExecutor(len(seeds)) as pool:
         for finished in [pool.submit(run, seed) for seed in seeds]:
             finished.result()
-    return count, time.monotonic() - began
+    return len(met), sum(met), time.monotonic() - began
 
 
 @pytest.mark.lab
-def test_a_hundred_kills_at_random_instants_lose_and_double_nothing(
+def test_hundreds_of_kills_at_random_instants_lose_and_double_nothing(
     nursery: Nursery, exchange_key: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    count, took_s = killed(nursery, exchange_key, tmp_path, SEEDS, KILLS)
-    record_property("counted", f"SIGKILL at random instants: {count} in {took_s:.0f} s")
+    count, on_wire, took_s = killed(nursery, exchange_key, tmp_path, SEEDS, KILLS)
+    record_property(
+        "counted", f"SIGKILL at random instants: {count} in {took_s:.0f} s, {on_wire} with orders on the wire"
+    )
     assert count >= KILLS
+    assert on_wire >= KILLS // 20, "the instants miss what they are for"
 
 
 def test_a_few_kills_at_random_instants_lose_and_double_nothing(
     nursery: Nursery, exchange_key: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    count, took_s = killed(nursery, exchange_key, tmp_path, [3], 5)
-    record_property("counted", f"SIGKILL at random instants, a sample: {count} in {took_s:.0f} s")
+    count, on_wire, took_s = killed(nursery, exchange_key, tmp_path, [3], 5)
+    told = f"SIGKILL at random instants, a sample: {count} in {took_s:.0f} s, {on_wire} with orders on the wire"
+    record_property("counted", told)

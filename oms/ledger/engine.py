@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from oms.errors import ConfigError, LedgerBusy, LedgerFailed, LedgerForeign
+from oms.errors import ConfigError, LedgerBusy, LedgerDamaged, LedgerFailed, LedgerForeign
 from oms.ledger import bulk
 
 BUSY_TIMEOUT_MS = 30_000
@@ -117,6 +117,8 @@ def translated(path: Path) -> Iterator[None]:
         raise _named(exc.orig, path) from exc
     except sqlite3.Error as exc:
         raise _named(exc, path) from exc
+    except UnicodeDecodeError as exc:  # SQLite names what is wrong in words that are damaged themselves
+        raise LedgerDamaged(f"{path} is damaged", hint="restore a backup with `oms db restore`") from exc
 
 
 def _named(exc: BaseException | None, path: Path) -> Exception:

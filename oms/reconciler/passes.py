@@ -72,6 +72,7 @@ class Reconciler:
         self.findings = Findings()
         self._held_back: dict[str, int] = {}  # of the last reading of the account: see AccountRead
         self._newest_batch = 0
+        self._external: set[str] = set()  # order_ids: several readings see the same ones
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -178,7 +179,8 @@ class Reconciler:
         known = queries.creates_of(self.ledger, [o.client_order_id for o in orders if o.client_order_id])
         conclusions: list[tuple[Entry, e.Event]] = []
         strange = [order for order in orders if order.client_order_id not in known]
-        self.findings.external += len(strange)
+        self._external.update(order.order_id for order in strange)
+        self.findings.external = len(self._external)
         strangers.note(self.ledger, strange)
         for order in orders:
             entry = known.get(order.client_order_id)

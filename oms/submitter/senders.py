@@ -75,13 +75,15 @@ class Senders:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _carry(self) -> None:
-        channel = self._venue.channel()
+        channel: Channel | None = None
         while True:
             job = self._jobs.get()
             if job is None:
-                channel.close()
+                if channel is not None:
+                    channel.close()
                 return
             try:
+                channel = channel or self._venue.channel()
                 answers = send(self._venue, channel, job)
             except BaseException as exc:  # a bug of ours: the request may have left
                 detail = f"internal error: {type(exc).__name__}"

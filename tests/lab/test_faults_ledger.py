@@ -58,8 +58,6 @@ def complaints(path: Path) -> list[str]:
             return [each.name for each in check(ledger) if not each.ok]
     except OmsError as exc:
         return [exc.code]
-    except UnicodeDecodeError:
-        return ["unnamed"]  # the driver's own, where the text of a schema or of a message was hit; nothing was sent
 
 
 # -- in the middle of a checkpoint
@@ -240,7 +238,7 @@ def test_what_a_lying_disk_has_lost_is_told_and_not_sent_again(world: World) -> 
     assert world.live("submit", world.file(ROWS[2:], "lost.jsonl")).code == 0
     put(world, had)
     told = world.live("reconcile", "-o", "json")
-    assert json.loads(told.out)["external"] >= len(ROWS) - 2, told
+    assert json.loads(told.out)["external"] == len(ROWS) - 2, told
     assert "lost, copied or restored" in told.err
     posts = inspection.posts(world.exchange)
     again = world.live("submit", world.file(ROWS[2:], "lost.jsonl"))
@@ -273,7 +271,7 @@ def test_a_log_that_is_gone_or_anothers_places_nothing_twice(world: World, tmp_p
     Path(f"{world.ledger}-shm").unlink(missing_ok=True)
     posts, there = inspection.posts(world.exchange), len(world.sandbox.orders())
     life = world.live("submit", world.file(ROWS))
-    if life.code in (1, 2):
+    if life.code in (1, 2, 3):  # 3: damage was met, and what the run had sent before is not settled
         assert inspection.posts(world.exchange) == posts
         assert len(world.sandbox.orders()) == there
         assert "Traceback" not in life.err

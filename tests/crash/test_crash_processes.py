@@ -132,7 +132,9 @@ def test_when_the_sender_is_killed_one_that_waits_takes_over(world: World) -> No
 def test_each_that_takes_over_may_be_killed_too(world: World) -> None:
     make_ledger(world)
     file = world.file(rows(1, 10))
-    doomed = [world.begin("submit", file, at="after all bytes", nth=nth) for nth in (3, 2, 1)]
+    first = world.begin("submit", file, at="after all bytes", nth=3)
+    wait_for(lambda: "after .gate" in first.seams())  # it records, and sends: the others wait for it
+    doomed = [first, *(world.begin("submit", file, at="after all bytes", nth=nth) for nth in (2, 1))]
     survivor = world.begin("submit", file)
     lives = [living.end() for living in [*doomed, survivor]]
     assert lives[-1].code == 0, told(*lives)

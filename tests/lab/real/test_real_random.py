@@ -26,7 +26,7 @@ from tests.lab.real.test_real_kills import torn
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEEDS = [int(os.environ["OMS_TEST_SEED"])] if "OMS_TEST_SEED" in os.environ else [1, 2]
-KILLS = 200  # of all seeds together
+KILLS = 100  # of all seeds together
 SETTINGS = {
     "submit__in_flight_horizon_s": "1.3",  # above the exchange's own bound of one second
     "submit__concurrency": "3",

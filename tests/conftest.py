@@ -79,6 +79,22 @@ def _own_environment(_homes: Path, _session_environment: None) -> Iterator[None]
         yield
 
 
+AT_A_TIME = 4
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several tests run at a time each worker begins with its share of the slow ones: none is left to the end."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    rest = [item for item in items if not item.get_closest_marker("slow")]
+    ordered: list[pytest.Item] = []
+    for part in range(AT_A_TIME):
+        ordered += slow[part::AT_A_TIME]
+        ordered += rest[part * len(rest) // AT_A_TIME : (part + 1) * len(rest) // AT_A_TIME]
+    items[:] = ordered
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What tests have counted (record_property("counted", ...)), and that the laboratory's long runs were left out."""
     reports = [report for found in terminalreporter.stats.values() for report in found]

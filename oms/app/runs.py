@@ -186,7 +186,7 @@ class Runs:
             balance=format_dollars(balance_e6) if balance_e6 is not None else None,
             positions=positions,
             stop=stop,
-            notes=tuple(ended.notes),
+            notes=(*ended.notes, *_other_key(findings)),
             exit_code=worst(codes),
         )
 
@@ -220,7 +220,17 @@ def _loud(findings: Findings) -> list[str]:
     found = [record for record in findings.breaks.values() if record.kind != "parked"]
     lines = [f"{x.kind.upper()} {x.client_order_id or x.order_id}: {x.seen}; {x.suggestion}" for x in found[:10]]
     more = len(found) - len(lines)
-    return [*lines, f"and {more} more: `oms reconcile` tells them"] if more > 0 else lines
+    rest = [f"and {more} more: `oms reconcile` tells them"] if more > 0 else []
+    return [*_other_key(findings), *lines, *rest]
+
+
+def _other_key(findings: Findings) -> list[str]:
+    if not findings.unseen:
+        return []
+    return [
+        f"{len(findings.unseen)} orders in doubt were sent with another API key, and nothing shows so far that this one"
+        " sees the same account: run `oms reconcile` with the key they were sent with"
+    ]
 
 
 def _refuse_sent(entries: Sequence[Entry]) -> None:

@@ -41,6 +41,7 @@ class Findings:
     fills: int = 0
     external: int = 0
     resolved: int = 0
+    unseen: set[str] = field(default_factory=set)  # sent with another key, of which this one may not see the orders
     retried: int = 0  # queued rows that a lost ledger's retry had placed under another id
     preplaced: int = 0  # queued orders that turned out to be at the exchange already
     # Creation of the newest order at the exchange that oms must have sent, but not from this ledger as it is.
@@ -245,6 +246,7 @@ class Reconciler:
             if not compare.proves_absence(entry, view, missing, self.settings.horizon_ms):
                 continue
             if not self._same_key(entry) and not (witnesses or self._same_user(scan)):
+                self.findings.unseen.add(entry.client_order_id)
                 continue  # nothing shows that this key sees what the sender's key placed
             twin = compare.look_alike(entry, view)
             if twin is not None:  # only a person can tell whose it is

@@ -84,13 +84,16 @@ class ErrorBody(msgspec.Struct, frozen=True):
 def parse(body: bytes) -> Any:
     """JSON with every number as its literal text; Unreadable unless there is exactly one way to read it."""
     try:
-        return json.loads(
+        value = json.loads(
             body.decode("utf-8"),
             object_pairs_hook=_no_duplicates,
             parse_int=Number,
             parse_float=Number,
             parse_constant=_no_constant,
         )
+        if b"\\u" in body:  # half a character, which nothing that follows could write down
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except Unreadable:
         raise
     except (ValueError, RecursionError) as exc:

@@ -171,7 +171,12 @@ class Living:
     def end(self, timeout_s: float = 60) -> Life:
         """Wait for its end."""
         code = self.child.wait(timeout_s)
-        return Life(code, self.seams(), (self.place / "stdout").read_text(), (self.place / "stderr").read_text())
+        return Life(code, self.seams(), self._told("stdout"), self._told("stderr"))
+
+    def _told(self, name: str) -> str:
+        """What it has written; nothing, where it was killed before it had a place to write to."""
+        path = self.place / name
+        return path.read_text() if path.exists() else ""
 
 
 @dataclass(slots=True)

@@ -37,6 +37,12 @@ def test_some_campaigns_of_crashes_and_faults_end_with_ledger_and_exchange_at_on
     assert sum(outcome.faults for outcome in outcomes) > 10
 
 
+# 324: nothing was ever seen of the account, and the API key was changed: only the first key's reading proves anything.
+@pytest.mark.parametrize("seed", [324])
+def test_a_campaign_that_once_failed_holds(folder: Path, seed: int) -> None:
+    assert run(seed, folder).breaches == []
+
+
 @pytest.mark.lab
 @pytest.mark.timeout(600)
 def test_thousands_of_lives_end_with_ledger_and_exchange_at_one(tmp_path: Path) -> None:

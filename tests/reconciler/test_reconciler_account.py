@@ -70,14 +70,35 @@ def test_a_listing_that_is_suddenly_empty_is_no_reading_of_the_account(own_world
 
 def test_another_key_of_the_same_user_goes_on(own_world: World) -> None:
     own_world.submit([row()])
-    pem = new_private_pem("ed25519")
-    added = own_world.sandbox.control(add_key={"private_pem": pem.decode()})
-    own_world.key_id = added["added_key_id"]
-    own_world.key_path = own_world.directory / "second.pem"
-    own_world.key_path.write_bytes(pem)
-    own_world.key_path.chmod(0o600)
+    use_a_second_key(own_world)
     run = own_world.submit([row()])
     assert (run.exit_code, run.statuses) == (0, ["resting"])
+
+
+def test_the_silence_of_another_key_about_an_account_never_seen_is_told_and_proves_nothing(own_world: World) -> None:
+    own_world.faults(fault("drop"), fault("error", LIST, nth=2, times=None))
+    settings = {"submit__in_flight_horizon_s": 1.2, "venue__timeout_s": 0.3, "submit__wait_s": 0.1}
+    run = own_world.submit([row()], **settings)
+    assert run.states == ["in_doubt"]
+    own_world.faults()
+    first = own_world.key_id, own_world.key_path
+    use_a_second_key(own_world)
+    with own_world.opened(**settings) as oms:
+        report = oms.reconcile()
+    assert (report.exit_code, report.absent) == (3, 0)
+    assert any("another API key" in note for note in report.notes)
+    own_world.key_id, own_world.key_path = first
+    assert own_world.drain().exit_code == 0
+    assert own_world.order(run.orders[0].client_order_id).status == "resting"
+
+
+def use_a_second_key(world: World) -> None:
+    pem = new_private_pem("ed25519")
+    added = world.sandbox.control(add_key={"private_pem": pem.decode()})
+    world.key_id = added["added_key_id"]
+    world.key_path = world.directory / "second.pem"
+    world.key_path.write_bytes(pem)
+    world.key_path.chmod(0o600)
 
 
 def test_a_new_key_on_a_new_ledger_and_an_empty_account_just_works(own_world: World) -> None:

@@ -80,14 +80,15 @@ def _own_environment(_homes: Path, _session_environment: None) -> Iterator[None]
 
 
 AT_A_TIME = 4
+LONGEST = ("test_crash_seams.py", "test_crash_campaign.py", "test_quickstart.py", "test_readme.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several tests run at a time each worker begins with its share of the slow ones: none is left to the end."""
+    """Where several tests run at a time each worker begins with its share of the longest: none is left to the end."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    rest = [item for item in items if not item.get_closest_marker("slow")]
+    slow = [item for item in items if item.path.name in LONGEST]
+    rest = [item for item in items if item.path.name not in LONGEST]
     ordered: list[pytest.Item] = []
     for part in range(AT_A_TIME):
         ordered += slow[part::AT_A_TIME]

@@ -91,13 +91,25 @@ def parse(body: bytes) -> Any:
             parse_float=Number,
             parse_constant=_no_constant,
         )
-        if b"\\u" in body:  # half a character, which nothing that follows could write down
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-        return value
+        return _whole(value) if b"\\u" in body else value
     except Unreadable:
         raise
     except (ValueError, RecursionError) as exc:
         raise Unreadable(f"not readable JSON ({type(exc).__name__})") from None
+
+
+def _whole(value: Any) -> Any:
+    """The value without half characters (lone surrogates), which nothing that follows could write down."""
+    match value:
+        case Number():
+            return value
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_whole(item) for item in value]
+        case dict():
+            return {_whole(name): _whole(item) for name, item in value.items()}
+    return value
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def test_another_key_of_the_same_user_goes_on(own_world: World) -> None:
     assert (run.exit_code, run.statuses) == (0, ["resting"])
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_silence_of_another_key_about_an_account_never_seen_is_told_and_proves_nothing(own_world: World) -> None:
     own_world.faults(fault("drop"), fault("error", LIST, nth=2, times=None))
     settings = {"submit__in_flight_horizon_s": 1.2, "venue__timeout_s": 0.3, "submit__wait_s": 0.1}

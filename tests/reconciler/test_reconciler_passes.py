@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from oms.app import drive
 from oms.records import ReconcileReport
 from tests.contract.worlds import CREATE, LIST, Run, World, fault, row
 
@@ -22,12 +21,6 @@ def listings(world: World, operation: str = LIST) -> list[str]:
 
 def creates(world: World) -> int:
     return len(world.sent(CREATE))
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run waits no longer than the horizon for what it cannot learn."""
-    monkeypatch.setattr(drive, "_GRACE_S", 0.3)
 
 
 def in_doubt(world: World, **settings: Any) -> Run:

@@ -319,6 +319,10 @@ def test_an_order_without_its_optional_fields_is_read() -> None:
     assert (bare.user_id, bare.fees_e6, bare.created_ts_ms, bare.subaccount) == ("", 0, None, None)
 
 
+def test_half_a_character_is_shown_as_one_that_is_unknown() -> None:
+    assert parse(b'{"\\ud800": ["\\udc00", 1, "\\ud83d\\ude00"]}') == {"\ufffd": ["\ufffd", "1", "\U0001f600"]}
+
+
 @pytest.mark.parametrize("name", [None, 7])
 def test_an_order_that_does_not_say_its_client_order_id_cannot_be_read(name: object) -> None:
     """Whose it is, nobody can tell; an empty one is somebody's who gave none."""

@@ -27,8 +27,8 @@ from oms.errors import (
     LedgerReplaced,
     OmsError,
 )
+from oms.ledger import birth, schema
 from oms.ledger import engine as engines
-from oms.ledger import schema
 from oms.ledger.lock import Locks, Mark
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Ledger:
         self._turn = threading.RLock()
         self._failed: Exception | None = None
         self._inode = engines.file_identity(path)
+        self._file = birth.identity(path)
         self._commits = 0
         self._seq = 0
         # Told after each commit what it moved; for a run's report.
@@ -161,7 +162,7 @@ class Ledger:
             seq = connection.execute(_NEWEST_SEQ).scalar_one()
             kept_seq = connection.execute(_KEPT_SEQ).scalar_one()
             continued = mark is not None and (mark.ledger_id, mark.epoch) == (known.ledger_id, known.epoch)
-            continued = continued and mark is not None and mark.seq <= seq and mark.inode == self._inode_number()
+            continued = continued and mark is not None and mark.seq <= seq and mark.file == self._file
             if not continued:
                 _forget_account(connection, is_set_back=mark is not None or known.epoch > 0)
             self.epoch = known.epoch + 1
@@ -188,11 +189,11 @@ class Ledger:
             seq = connection.execute(_NEWEST_SEQ).scalar_one()
             on_wire = connection.execute(_ON_WIRE).scalar_one()
             strange = connection.execute(_STRANGE).scalar_one()
-        same = (mark.ledger_id, mark.epoch, mark.pid, mark.inode) == (
+        same = (mark.ledger_id, mark.epoch, mark.pid, mark.file) == (
             known.ledger_id,
             epoch,
             os.getpid(),
-            self._inode_number(),
+            self._file,
         )
         if not same or known.epoch != epoch or seq < mark.seq or on_wire or strange:
             return False
@@ -210,7 +211,7 @@ class Ledger:
         """Keep the mark beside the ledger at its newest event."""
         self._seq = max(self._seq, seq)
         if self.epoch is not None:
-            mark = Mark(self.ledger_id, self.epoch, self._seq, os.getpid(), self._inode_number())
+            mark = Mark(self.ledger_id, self.epoch, self._seq, os.getpid(), self._file)
             self.locks.mark.write(mark, durable=durable)
 
     def tend(self, *, idle: bool = False) -> None:
@@ -262,9 +263,6 @@ class Ledger:
             self._writer = engines.writer_engine(self.path)
             self._connection = self._writer.connect()
         return self._connection
-
-    def _inode_number(self) -> int:
-        return self._inode[1] if self._inode is not None else 0
 
 
 ACCOUNT_READ = schema.ACCOUNT_READ

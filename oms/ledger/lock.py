@@ -77,7 +77,7 @@ class Mark:
     epoch: int
     seq: int
     pid: int
-    inode: int
+    file: str  # which file it was: birth.identity
 
 
 class MarkFile:
@@ -91,7 +91,7 @@ class MarkFile:
         """What the file says; None when there is none or it cannot be read as one."""
         try:
             raw = json.loads(self.path.read_bytes())
-            return Mark(str(raw["id"]), int(raw["epoch"]), int(raw["seq"]), int(raw["pid"]), int(raw["inode"]))
+            return Mark(str(raw["id"]), int(raw["epoch"]), int(raw["seq"]), int(raw["pid"]), str(raw["file"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -103,7 +103,7 @@ class MarkFile:
         LedgerFailed when the disk fails; then nothing may be sent on the strength of the commit before it.
         """
         text = msgspec.json.encode(
-            {"id": mark.ledger_id, "epoch": mark.epoch, "seq": mark.seq, "pid": mark.pid, "inode": mark.inode}
+            {"id": mark.ledger_id, "epoch": mark.epoch, "seq": mark.seq, "pid": mark.pid, "file": mark.file}
         )
         try:
             if self._fd is None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from oms.ledger import birth
 from oms.sandbox.options import ENDPOINT_FILE, KEY_FILE, STATE_FILE, ServeOptions
 from tests.sandbox.running import ROOT, Sandbox
 
@@ -303,5 +304,5 @@ def copy_world(template: Path, to: Path) -> None:
     shutil.copytree(template, to, ignore=shutil.ignore_patterns(ENDPOINT_FILE, "life*"))
     mark = to / LEDGER.with_name(LEDGER.name + ".mark")
     if mark.exists():
-        said = json.loads(mark.read_text()) | {"inode": (to / LEDGER).stat().st_ino}
+        said = json.loads(mark.read_text()) | {"file": birth.identity(to / LEDGER)}
         mark.write_text(json.dumps(said).ljust(200))

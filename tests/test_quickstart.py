@@ -181,6 +181,7 @@ def test_demo_and_pytest_get_the_arguments(quickstart: ModuleType) -> None:
     assert quickstart.program(Path("/v"), quickstart.Request("test", ("-x",))) == [*test, *quickstart.AT_A_TIME, "-x"]
 
 
+@pytest.mark.lab  # of the long runs, not of the laboratory: it installs everything, twice
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_it_installs_repairs_a_half_made_environment_and_is_then_fast(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.sandbox.stepping import ORDERS, TICKER, Steps, order
 
 _USUAL: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-SHORT, LONG = (settings(max_examples=n, **_USUAL) for n in (80, 2_000))
+SHORT, LONG = (settings(max_examples=n, **_USUAL) for n in (50, 2_000))
 LENGTHS = pytest.mark.parametrize(
     "length", [SHORT, pytest.param(LONG, marks=[pytest.mark.lab, pytest.mark.timeout(600)])], ids=["short", "long"]
 )

@@ -70,6 +70,7 @@ def test_all_of_the_work_finds_nothing_where_nothing_is_planted(trial: Trial) ->
     assert attempt(trial).said == ()
 
 
+@pytest.mark.lab
 @pytest.mark.parametrize("mutant", PLANTED, ids=name_of)
 def test_every_bug_can_still_be_planted(mutant: Mutant, tmp_path: Path) -> None:
     for file in {patch.file for patch in mutant.patches}:

@@ -420,7 +420,7 @@ def told(before: Counter[str]) -> str:
 @pytest.mark.timeout(120)
 def test_whatever_happens_nothing_is_doubled_or_lost(record_property: Callable[[str, object], None]) -> None:
     before = Counter(SEEN)
-    run(20)
+    run(12)
     record_property("counted", f"stateful properties, a sample: {told(before)}")
 
 

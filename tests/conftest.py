@@ -83,8 +83,15 @@ AT_A_TIME = 4
 LONGEST = ("test_crash_seams.py", "test_crash_campaign.py", "test_quickstart.py", "test_readme.py")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several tests run at a time each worker begins with its share of the longest: none is left to the end."""
+    """The laboratory is a run of its own, but for its judge and its catalogue.
+
+    Where several tests run at a time each worker begins with its share of the longest: none is left to the end.
+    """
+    for item in items:
+        if "lab" in item.path.parts and not item.path.name.startswith(("test_judge", "test_faults_catalogue")):
+            item.add_marker("lab")
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
     slow = [item for item in items if item.path.name in LONGEST]

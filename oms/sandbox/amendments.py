@@ -122,6 +122,7 @@ def _resize(
         reserved_e6=reserve(market, order, remaining, closing, before.price_e4),
         expiration_time=expiry,
         reason="Amend",
+        client_order_id=order.ticket.client_order_id,
     )
     desk.change(order, after)
     desk.watch_expiry(order)
@@ -165,6 +166,7 @@ def _requeue(
         expiration_time=expiry,
         place=desk.state.take_place(),
         reason="Amend",
+        client_order_id=order.ticket.client_order_id,
     )
     desk.change(order, after)
     if status == "resting":

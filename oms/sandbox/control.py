@@ -82,6 +82,7 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause: Pause | None = None
     clock_offset_ms: _Offset | None = None
     cancel_all_tail_ms: _Milliseconds | None = None
+    cancel_all_tail_delay_ms: _Milliseconds | None = None
     historical_cutoff: _Second | None = None
     faults: list[Any] | None = None
     seed_faults: SeedFaults | None = None
@@ -101,6 +102,7 @@ _KNOBS = (
     "v1_compat",
     "clock_offset_ms",
     "cancel_all_tail_ms",
+    "cancel_all_tail_delay_ms",
     "historical_cutoff",
 )
 

@@ -20,6 +20,7 @@ from oms.sandbox.refusals import Refusal, already_exists, not_found, refuse
 from oms.sandbox.state import Moment, State, Trade
 
 OUTSIDER = "outsider"
+EXPIRED = "ExpiryCancel"
 
 
 class Desk:
@@ -28,7 +29,7 @@ class Desk:
     def __init__(self, state: State) -> None:
         self.state = state
         self._tail_until_us: dict[tuple[str, int | None], int] = {}
-        self._expiring: list[tuple[int, int, Order]] = []
+        self._ending: list[tuple[int, int, str, Order]] = []  # when, which, the reason, and the order itself
         for order in state.by_order_id.values():
             if order.now.status == "resting":
                 self.watch_expiry(order)
@@ -49,7 +50,7 @@ class Desk:
             raise
         order = self._accept(account, ticket, market, count, planned, when)
         if order.now.status == "resting" and self._is_in_tail(account, ticket.subaccount, when.at_us):
-            self.end(order, when, "")
+            self._sweep(order, when)
         return order
 
     def check_open(self) -> None:
@@ -138,6 +139,7 @@ class Desk:
             expiration_time=ticket.expiration_time,
             place=self.state.take_place(),
             reason="",
+            client_order_id=ticket.client_order_id,
         )
         self._account_for(order, None, version)
         self.state.add_version(order, version)
@@ -279,21 +281,30 @@ class Desk:
                 account.purse(subaccount, market.exchange_index).cash_e6 += revenue
                 self.state.stamp_purse(account, subaccount, market.exchange_index, *when)
 
-    def next_expiry_us(self) -> int | None:
-        """When the next resting order expires."""
-        return self._expiring[0][0] if self._expiring else None
+    def next_end_us(self) -> int | None:
+        """When the next resting order ends by itself."""
+        return self._ending[0][0] if self._ending else None
 
-    def expire(self, now_us: int) -> None:
-        """Cancel what has expired by now, each at its own instant."""
-        while self._expiring and self._expiring[0][0] <= now_us:
-            at_us, _, order = heapq.heappop(self._expiring)
-            if order.now.status == "resting" and order.now.expiration_time == at_us // MICROS:
-                self.end(order, Moment(at_us, at_us), "ExpiryCancel")
+    def end_due(self, now_us: int) -> None:
+        """Cancel what has expired by now or was caught by a cancel-all's tail, each at its own instant."""
+        while self._ending and self._ending[0][0] <= now_us:
+            at_us, _, reason, order = heapq.heappop(self._ending)
+            is_due = reason != EXPIRED or order.now.expiration_time == at_us // MICROS
+            if order.now.status == "resting" and is_due:
+                self.end(order, Moment(at_us, at_us), reason)
 
     def watch_expiry(self, order: Order) -> None:
         """Have a resting order canceled when it expires, if it does."""
         if order.now.expiration_time is not None:
-            heapq.heappush(self._expiring, (order.now.expiration_time * MICROS, order.seq, order))
+            heapq.heappush(self._ending, (order.now.expiration_time * MICROS, order.seq, EXPIRED, order))
+
+    def _sweep(self, order: Order, when: Moment) -> None:
+        """Cancel an order that came within the tail of a cancel-all, at once or after it was answered as resting."""
+        delay_us = self.state.knobs.cancel_all_tail_delay_ms * 1000
+        if delay_us:
+            heapq.heappush(self._ending, (when.at_us + delay_us, order.seq, "", order))
+        else:
+            self.end(order, when, "")
 
     def _end_all(self, chosen: Callable[[Order], bool], when: Moment, reason: str) -> int:
         books: list[Book] = list(self.state.books.values())

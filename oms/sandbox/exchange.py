@@ -94,14 +94,14 @@ class Exchange:
                 arrival = heapq.heappop(self._arrivals)
                 self._receive(arrival.request, arrival.due_us, arrival.arrival_of)
             else:
-                self.desk.expire(due_us)
+                self.desk.end_due(due_us)
                 self.state.journal.commit()
         self.state.now_us = max(self.state.now_us, now_us)
         self.state.journal.commit()
 
     def next_due_us(self) -> int | None:
         """When `advance` has something to do next."""
-        due = [self.desk.next_expiry_us(), self._arrivals[0].due_us if self._arrivals else None]
+        due = [self.desk.next_end_us(), self._arrivals[0].due_us if self._arrivals else None]
         return min((at_us for at_us in due if at_us is not None), default=None)
 
     # ---- one request
@@ -109,7 +109,7 @@ class Exchange:
     def _receive(self, request: Request, now_us: int, arrival_of: int | None) -> Response:
         operation, path = find(request.method, request.path)
         digest = hashlib.sha256(request.body).hexdigest()
-        ids, tickers = _named_in(request) if operation is not None and request.body else ((), ())
+        ids, tickers = _named_in(request) if operation is not None else ((), ())
         name = "" if operation is None else operation.name
         fault = None
         if arrival_of is None and not self.faults.is_idle:
@@ -194,14 +194,14 @@ def _orders_in(request: Request) -> list[Any]:
 
 
 def _named_in(request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The client_order_ids and tickers in a body."""
-    ids, tickers = [], []
-    for item in _orders_in(request):
+    """The client_order_ids in a body, and the tickers in it or in the query."""
+    ids: list[str] = []
+    tickers = [*request.every("ticker"), *request.every("market_ticker")]
+    for item in _orders_in(request) if request.body else ():
         if isinstance(item, dict):
             if isinstance(item.get("client_order_id"), str):
                 ids.append(item["client_order_id"])
-            if isinstance(item.get("ticker"), str):
-                tickers.append(item["ticker"])
+            tickers += [item[name] for name in ("ticker", "market_ticker") if isinstance(item.get(name), str)]
     return tuple(ids), tuple(tickers)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 IN_MEMORY = ":memory:"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = {
     "meta": "name TEXT PRIMARY KEY, value TEXT NOT NULL",
@@ -32,7 +32,8 @@ _TABLES = {
         "initial_e2 INTEGER NOT NULL, fill_e2 INTEGER NOT NULL, remaining_e2 INTEGER NOT NULL, "
         "taker_cost_e6 INTEGER NOT NULL, maker_cost_e6 INTEGER NOT NULL, taker_fees_e6 INTEGER NOT NULL, "
         "maker_fees_e6 INTEGER NOT NULL, reserved_e6 INTEGER NOT NULL, closing_e2 INTEGER NOT NULL, "
-        "expiration_time INTEGER, place INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (seq, version)"
+        "expiration_time INTEGER, place INTEGER NOT NULL, reason TEXT NOT NULL, "
+        "client_order_id TEXT NOT NULL DEFAULT '', PRIMARY KEY (seq, version)"
     ),
     "trades": (
         "n INTEGER PRIMARY KEY, trade_id TEXT NOT NULL, ticker TEXT NOT NULL, price_e4 INTEGER NOT NULL, "
@@ -67,6 +68,9 @@ _TABLES = {
     ),
 }
 
+# What a file of an older schema lacks, besides whole tables.
+_SINCE = {1: ("ALTER TABLE versions ADD COLUMN client_order_id TEXT NOT NULL DEFAULT ''",)}
+
 _WITHOUT_ROWID = {"meta", "keys", "versions"}
 
 _ORDERS_VIEW = """
@@ -94,14 +98,17 @@ class Journal:
 
     def _prepare(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
+        if not 0 <= version <= SCHEMA_VERSION:
             raise RuntimeError(f"the sandbox's file has schema {version}, this program knows {SCHEMA_VERSION}")
-        if version == 0:
+        if version < SCHEMA_VERSION:
             self._db.execute("BEGIN IMMEDIATE")
             for table, columns in _TABLES.items():
                 tail = "STRICT, WITHOUT ROWID" if table in _WITHOUT_ROWID else "STRICT"
-                self._db.execute(f"CREATE TABLE {table} ({columns}) {tail}")
-            self._db.execute(_ORDERS_VIEW)
+                self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) {tail}")
+            if version == 0:
+                self._db.execute(_ORDERS_VIEW)
+            for change in _SINCE.get(version, ()):
+                self._db.execute(change)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._db.execute("COMMIT")
         for table in _TABLES:

@@ -21,6 +21,7 @@ class Knobs(msgspec.Struct):
     v1_compat: bool = False  # the retired V1 write endpoints work
     pause: Pause = "none"
     cancel_all_tail_ms: int = 0  # a cancel-all also catches orders placed so soon after it
+    cancel_all_tail_delay_ms: int = 0  # ... and takes them so long after they were answered as resting
     historical_cutoff: int | None = None  # Unix seconds; None: 90 days ago
     latency_ms: int = 0  # every answer is delayed; other requests go on meanwhile
     clock_offset_ms: int = 0  # the exchange's clock minus this machine's

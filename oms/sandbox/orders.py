@@ -54,6 +54,7 @@ class Version(msgspec.Struct, frozen=True, gc=False):
     expiration_time: int | None
     place: int  # in the queue of its price: lower trades first
     reason: str  # why it changed, in the words of the exchange's stream; "" for a plain user's request
+    client_order_id: str = ""  # as it was then: an amend may give another; "" in files older than this field
 
 
 class Order(msgspec.Struct, gc=False):
@@ -94,7 +95,7 @@ def document(order: Order, version: Version) -> dict[str, Any]:
     return {
         "order_id": order.order_id,
         "user_id": order.user_id,
-        "client_order_id": ticket.client_order_id,
+        "client_order_id": version.client_order_id or ticket.client_order_id,
         "ticker": ticket.ticker,
         "side": ticket.leg,
         "action": ticket.action,

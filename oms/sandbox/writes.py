@@ -7,7 +7,7 @@ import msgspec
 from oms.sandbox import amendments, amounts
 from oms.sandbox.amendments import Amendment
 from oms.sandbox.calls import Call
-from oms.sandbox.orders import Order, Ticket, Version
+from oms.sandbox.orders import Order, Ticket
 from oms.sandbox.refusals import Refusal, malformed, not_found, refuse
 from oms.sandbox.tickets import (
     client_order_id_in,
@@ -188,7 +188,10 @@ def _resting(call: Call, exchange_index: int | None, ticker: str | None) -> Orde
 
 
 def amend(call: Call) -> Response:
-    """POST /portfolio/events/orders/{order_id}/amend: 200; `fill_count` and averages are of this amend alone."""
+    """POST /portfolio/events/orders/{order_id}/amend: 200; `fill_count` and averages are of this amend alone.
+
+    Counts are there only if it caused a fill or changed what rests: not for another price or expiry alone.
+    """
     given = typed(parse_object(call.request.body), AMEND_FIELDS, "AmendOrderV2Request")
     if not given.get("ticker"):
         raise refuse(400, "missing_parameters", details="ticker is required")
@@ -208,7 +211,7 @@ def amend(call: Call) -> Response:
     before = order.now
     planned = amendments.amend(call.desk, call.account, order, wanted, call.when)
     answer = _head(order)
-    if _terms(order.now) != _terms(before):
+    if planned.count_e2 or order.now.remaining_e2 != before.remaining_e2:
         answer["remaining_count"] = amounts.count_text(order.now.remaining_e2)
         answer["fill_count"] = amounts.count_text(planned.count_e2)
     if planned.count_e2:
@@ -218,11 +221,6 @@ def amend(call: Call) -> Response:
         answer["average_fill_price"] = amounts.price_text(price)
         answer["average_fee_paid"] = amounts.price_text(amounts.average_e4(fees, planned.count_e2))
     return json_response(200, {**answer, "ts_ms": order.now.at_us // 1000})
-
-
-def _terms(version: Version) -> tuple[int | None, ...]:
-    """What an amend can change."""
-    return version.price_e4, version.initial_e2, version.fill_e2, version.remaining_e2, version.expiration_time
 
 
 def decrease(call: Call) -> Response:

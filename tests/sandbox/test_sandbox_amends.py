@@ -86,6 +86,27 @@ def test_an_amend_to_the_same_says_only_the_ids(steps: Steps) -> None:
     assert amend(steps, order_id).json.keys() == {"order_id", "ts_ms"}
 
 
+@pytest.mark.parametrize("changes", [{"price": "0.0300"}, {"expiration_time": SECOND + 60}])
+def test_what_neither_fills_nor_changes_the_size_has_no_counts(steps: Steps, changes: dict[str, Any]) -> None:
+    assert amend(steps, placed(steps), **changes).json.keys() == {"order_id", "ts_ms"}
+
+
+def test_a_lagging_read_shows_the_old_id_and_terms_together() -> None:
+    steps = Steps(read_lag_ms=1_000)
+    order_id = placed(steps, client_order_id="old")
+    steps.wait(2_000)
+    amend(steps, order_id, updated_client_order_id="new", count="2.00")
+
+    def shown() -> tuple[str, str]:
+        (row,) = steps.listed()
+        return row["client_order_id"], row["remaining_count_fp"]
+
+    steps.wait(999)
+    assert shown() == ("old", "5.00")
+    steps.wait(1)
+    assert shown() == ("new", "2.00")
+
+
 def test_the_expiry_can_be_kept_set_and_cleared(steps: Steps) -> None:
     order_id = placed(steps)
     for given, shown in (({"expiration_time": SECOND + 60}, True), ({}, True), ({"expiration_time": 0}, False)):

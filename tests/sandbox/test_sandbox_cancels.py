@@ -129,6 +129,18 @@ def test_cancel_all_may_catch_orders_of_the_following_minute() -> None:
     }
 
 
+def test_the_tail_may_take_an_order_after_it_was_answered_as_resting() -> None:
+    steps = Steps(cancel_all_tail_ms=60_000, cancel_all_tail_delay_ms=2_000)
+    steps.call("DELETE", ORDERS, subaccount=0)
+    placed(steps, client_order_id="other", subaccount=1)
+    assert steps.create(client_order_id="caught").json["remaining_count"] == "1.00"
+    steps.wait(1_999)
+    assert {row["status"] for row in steps.listed()} == {"resting"}
+    steps.wait(1)
+    assert [row["client_order_id"] for row in steps.listed(status="canceled")] == ["caught"]
+    assert steps.listed(status="canceled")[0]["last_update_time"] == "2026-09-21T14:13:22.000000Z"
+
+
 def test_a_partly_filled_order_keeps_its_fills_when_canceled(steps: Steps) -> None:
     order_id = placed(steps, count="5.00")
     steps.control(trade={"ticker": TICKER, "side": "ask", "price": "0.0100", "count": "2.00"})

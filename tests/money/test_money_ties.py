@@ -1,0 +1,131 @@
+"""Our books against the exchange's figures: what agrees, what differs, what is not known."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oms.money.books import Market, keep
+from oms.money.positions import Trade
+from oms.money.ties import (
+    BalanceTie,
+    Reading,
+    Seen,
+    hold_e6,
+    revenue_gap_e8,
+    tie_balances,
+    tie_positions,
+)
+from tests.money.flows import TICKERS, settled, trades
+
+BUY = Trade("A", 0, 1_000, 400_000, 17_000, 10)
+SELL = Trade("A", 0, -400, 450_000, 7_000, 20)
+
+
+def test_positions_agree_differ_or_are_not_shown() -> None:
+    books = keep([BUY, SELL, BUY._replace(ticker="B", ts_ms=30)])
+    seen = {Market("A", 0): Seen(600, 200_000, 24_000), Market("Z", 1): Seen(5, 0, 0)}
+    ties = {tie.market: tie for tie in tie_positions(books, seen)}
+    a, b, z = ties[Market("A", 0)], ties[Market("B", 0)], ties[Market("Z", 1)]
+    assert (a.agrees, a.fees_gap_e6, a.realized_gap_e8) == (True, 0, 0)
+    assert (b.agrees, b.fees_gap_e6, b.realized_gap_e8) == (None, None, None), "not shown is no proof of nothing"
+    assert (z.agrees, z.ours.position_e2, z.fees_gap_e6) == (False, 0, 0)
+    assert [tie.agrees for tie in tie_positions(books, {Market("A", 0): Seen(601, 200_000, 24_500)})] == [False, None]
+
+
+def test_a_closed_position_need_not_be_shown() -> None:
+    books = keep([BUY], [settled("A", 0, 30, 1_000_000)])
+    assert [tie.agrees for tie in tie_positions(books, {})] == [True]
+
+
+@pytest.mark.parametrize(("shown", "agrees"), [(1_000, True), (600, True), (0, False)])
+def test_a_reading_older_than_the_newest_fills_may_show_any_count_since(shown: int, agrees: bool) -> None:
+    books = keep([BUY, SELL], watch_ms=15)
+    (tie,) = tie_positions(books, {Market("A", 0): Seen(shown, 0, 0)})
+    assert tie.agrees is agrees
+
+
+def test_a_settlement_pays_what_our_position_was_worth_or_the_difference_is_told() -> None:
+    paid = settled("A", 0, 30, 1_000_000)._replace(yes_count_e2=600, revenue_e6=6_000_000)
+    (right,) = keep([BUY, SELL], [paid]).closings
+    (more,) = keep([BUY, SELL], [paid._replace(yes_count_e2=700, revenue_e6=7_000_000)]).closings
+    (none,) = keep([BUY], [paid._replace(value_e6=None, no_count_e2=5)]).closings
+    assert [revenue_gap_e8(closing) for closing in (right, more, none)] == [0, 100_000_000, None]
+
+
+# -- balances -------------------------------------------------------------------------------------------------------
+
+
+def tie(*, moved: int, expected: int = 0, held: tuple[int, int] = (0, 0)) -> BalanceTie:
+    """A tie over dollars x 10^6."""
+    return BalanceTie(Reading(0, 0, 0, held[0]), Reading(0, 9, moved, held[1]), 100 * expected, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "unexplained_e6"),
+    [
+        (tie(moved=500, expected=500), 0),
+        (tie(moved=500, expected=200), 300),
+        (tie(moved=-500, expected=0, held=(0, 500)), 0),
+        (tie(moved=-500, expected=0, held=(0, 700)), 0),
+        (tie(moved=0, expected=0, held=(0, 700)), 0),
+        (tie(moved=-900, expected=0, held=(0, 700)), -200),
+        (tie(moved=100, expected=0, held=(0, 700)), 100),
+        (tie(moved=700, expected=0, held=(700, 0)), 0),
+        (tie(moved=-1, expected=0, held=(700, 0)), -1),
+    ],
+)
+def test_resting_orders_may_hold_back_all_part_or_nothing(given: BalanceTie, unexplained_e6: int) -> None:
+    assert given.unexplained_e8 == 100 * unexplained_e6
+
+
+def test_less_than_a_step_of_the_balance_is_how_it_is_told() -> None:
+    assert tie(moved=99).is_explained
+    assert not tie(moved=100).is_explained
+
+
+def test_a_deposit_is_what_nothing_explains() -> None:
+    readings = [Reading(0, 5, 50_000_000), Reading(0, 25, 50_000_000 - 4_000_000 - 17_000 + 1_800_000 - 7_000 + 10**7)]
+    (found,) = tie_balances([BUY, SELL], [], readings)
+    assert (found.trades_e8, found.fees_e6, found.settlements_e8) == (-220_000_000, 24_000, 0)
+    assert found.unexplained_e8 == 10**9
+    assert not found.is_explained
+
+
+def test_a_reading_is_true_of_the_end_of_its_millisecond_and_each_subaccount_is_its_own() -> None:
+    readings = [Reading(0, 10, 0), Reading(1, 10, 0), Reading(0, 20, 0), Reading(1, 30, 0)]
+    other = SELL._replace(subaccount=1)
+    payments = [settled("A", 1, 20, 0), settled("A", 0, 21, 0)]
+    ties = tie_balances([BUY, other], payments, readings)
+    told = [(t.later.subaccount, t.trades_e8, t.fees_e6, t.settlements_e8) for t in ties]
+    # Sold to open costs a dollar less the price; a dollar comes back for each when YES pays nothing.
+    assert told == [(0, 0, 0, 0), (1, -400 * 550_000, 7_000, 400 * 1_000_000)]
+
+
+@given(trades(), st.lists(st.integers(0, 3_000_000_000), max_size=5), st.integers(0, 1_000_000))
+def test_the_balance_of_an_account_that_only_trades_is_explained_between_any_two_readings(
+    flow: list[Trade], instants: list[int], value_e6: int
+) -> None:
+    payments = [settled(ticker, of, 2_000_000_000, value_e6) for ticker in TICKERS for of in (0, 1)]
+    readings = [Reading(of, at, 0) for of in (0, 1) for at in sorted({0, *instants, 10**13})]
+    full = []
+    for reading in readings:
+        books = keep(
+            [t for t in flow if t.ts_ms <= reading.as_of_ms and t.subaccount == reading.subaccount],
+            [p for p in payments if p.ts_ms <= reading.as_of_ms],
+        )
+        cash_e8 = sum(p.cash_e8 - 100 * p.fees_e6 for p in books.positions.values())
+        full.append((reading, cash_e8))
+    ties = tie_balances(flow, payments, [reading for reading, _ in full])
+    truth = {(reading.subaccount, reading.as_of_ms): cash for reading, cash in full}
+    assert len(ties) == len(readings) - 2
+    for found in ties:
+        before = truth[found.earlier.subaccount, found.earlier.as_of_ms]
+        assert found.expected_e8 == truth[found.later.subaccount, found.later.as_of_ms] - before
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "count", "held"),
+    [("bid", 10_000, 100, 10_700), ("ask", 10_000, 100, 990_700), ("bid", 560_000, 333, 1_864_800 + 57_500)],
+)
+def test_what_a_resting_order_may_hold_back(side: str, price: int, count: int, held: int) -> None:
+    assert hold_e6(side, price, count) == held

@@ -1,0 +1,279 @@
+"""One order against the limits, by table: each limit at its value, and one unit above it."""
+
+from typing import Any
+
+import pytest
+
+from oms.lifecycle.states import Side
+from oms.risk.checks import Day, MarketFacts, Recent, Refusal, refusal
+from oms.risk.limits import Limits, matches
+from oms.risk.live import Held, Live, LiveOrder
+
+NOW_US = 1_763_800_000_000_000
+CENT = 10_000
+DOLLAR = 1_000_000
+BID, ASK = Side.BID, Side.ASK
+
+
+def order(side: Side = BID, cents: int = 50, contracts: int = 10, **changes: Any) -> LiveOrder:
+    given = {"ticker": "EV-A", "side": side, "price_e6": cents * CENT, "count_e2": contracts * 100}
+    return LiveOrder(**{**given, **changes})
+
+
+def market(**changes: Any) -> MarketFacts:
+    given: dict[str, Any] = {
+        "ticker": "EV-A",
+        "event_ticker": "EV",
+        "status": "active",
+        "close_ts_ms": NOW_US // 1000 + 60_000,
+        "grid": ((0, DOLLAR, CENT),),
+        "yes_bid_e6": 48 * CENT,
+        "yes_ask_e6": 52 * CENT,
+        "read_at_us": NOW_US,
+    }
+    return MarketFacts(**{**given, **changes})
+
+
+def met(
+    limits: Limits,
+    asked: LiveOrder,
+    *,
+    live: Live | None = None,
+    facts: MarketFacts | None = None,
+    recent: Recent | None = None,
+    realized_e6: int = 0,
+) -> Refusal | None:
+    return refusal(
+        limits,
+        asked,
+        live=live or Live(),
+        market=facts,
+        recent=recent or Recent(),
+        day=Day(realized_e6),
+        now_us=NOW_US,
+    )
+
+
+def name_of(found: Refusal | None) -> str | None:
+    return None if found is None else found.limit
+
+
+def resting(*orders: LiveOrder) -> Live:
+    live = Live()
+    for each in orders:
+        live.add(each)
+    return live
+
+
+def test_without_limits_everything_passes() -> None:
+    assert met(Limits(), order(contracts=10**9)) is None
+    assert not Limits().is_any
+    assert not Limits(max_orders_per_s=5, market_max_age_us=1).is_any
+    assert Limits(deny_tickers=("X",)).is_any
+
+
+# limits, order, whether it is refused under that name
+TABLE: list[tuple[str, Limits, LiveOrder, bool]] = [
+    ("max_order_count", Limits(max_order_count_e2=1000), order(), False),
+    ("max_order_count", Limits(max_order_count_e2=999), order(), True),
+    ("max_order_count", Limits(max_order_count_e2=0), order(count_e2=1), True),
+    ("max_order_cost_dollars", Limits(max_order_cost_e6=5 * DOLLAR), order(), False),
+    ("max_order_cost_dollars", Limits(max_order_cost_e6=5 * DOLLAR - 1), order(), True),
+    ("max_order_cost_dollars", Limits(max_order_cost_e6=3 * DOLLAR), order(ASK, 70), False),
+    ("max_order_cost_dollars", Limits(max_order_cost_e6=3 * DOLLAR - 1), order(ASK, 70), True),
+    ("max_order_cost_dollars", Limits(max_order_cost_e6=0), order(price_e6=1, count_e2=1), True),
+    ("allow_tickers", Limits(allow_tickers=("EV-B", "EV-*")), order(), False),
+    ("allow_tickers", Limits(allow_tickers=("EV", "ev-a")), order(), True),
+    ("deny_tickers", Limits(deny_tickers=("EV-B", "*B*")), order(), False),
+    ("deny_tickers", Limits(deny_tickers=("EV-?", "EV-A")), order(), True),
+    ("deny_tickers", Limits(deny_tickers=("*",), allow_tickers=("EV-A",)), order(), True),
+    ("max_open_orders", Limits(max_open_orders=1), order(), False),
+    ("max_open_orders", Limits(max_open_orders=0), order(), True),
+    ("max_market_exposure_dollars", Limits(max_market_exposure_e6=5 * DOLLAR), order(), False),
+    ("max_market_exposure_dollars", Limits(max_market_exposure_e6=5 * DOLLAR - 1), order(), True),
+    ("max_event_exposure_dollars", Limits(max_event_exposure_e6=5 * DOLLAR), order(), False),
+    ("max_event_exposure_dollars", Limits(max_event_exposure_e6=5 * DOLLAR - 1), order(), True),
+    ("max_total_exposure_dollars", Limits(max_total_exposure_e6=5 * DOLLAR), order(), False),
+    ("max_total_exposure_dollars", Limits(max_total_exposure_e6=5 * DOLLAR - 1), order(), True),
+]
+
+
+@pytest.mark.parametrize(("name", "limits", "asked", "is_refused"), TABLE)
+def test_exactly_the_limit_passes_and_one_unit_more_does_not(
+    name: str, limits: Limits, asked: LiveOrder, is_refused: bool
+) -> None:
+    assert name_of(met(limits, asked)) == (name if is_refused else None)
+
+
+def test_a_refusal_names_order_limit_value_and_what_it_would_be() -> None:
+    found = met(Limits(max_market_exposure_e6=6 * DOLLAR), order(), live=resting(order(contracts=4)))
+    assert str(found) == (
+        "bid 10.00 EV-A at 0.5000: the exposure of EV-A would be $7.00; limits.max_market_exposure_dollars = $6.00"
+    )
+    assert found is not None
+    assert (found.limit, found.allowed, found.would_be, found.order) == (
+        "max_market_exposure_dollars",
+        "$6.00",
+        "$7.00",
+        order(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "refused_by"),
+    [
+        (Limits(max_market_exposure_e6=12 * DOLLAR), "max_market_exposure_dollars"),
+        (Limits(max_market_exposure_e6=13 * DOLLAR), None),
+        (Limits(max_event_exposure_e6=17 * DOLLAR), "max_event_exposure_dollars"),
+        (Limits(max_event_exposure_e6=18 * DOLLAR), None),
+        (Limits(max_total_exposure_e6=20 * DOLLAR), "max_total_exposure_dollars"),
+        (Limits(max_total_exposure_e6=21 * DOLLAR), None),
+        (Limits(max_open_orders=3), "max_open_orders"),
+        (Limits(max_open_orders=4), None),
+    ],
+)
+def test_what_is_live_is_summed_by_market_event_and_in_all(limits: Limits, refused_by: str | None) -> None:
+    live = resting(order(contracts=4), order(ticker="EV-B"), order(ticker="OTHER-A", contracts=6))
+    live.hold("EV-A", 0, Held(1000, 6 * DOLLAR * 100))  # ten bought at 0.60
+    assert name_of(met(limits, order(contracts=10), live=live)) == refused_by
+
+
+def test_what_closes_is_let_through_though_the_exposure_is_passed_already() -> None:
+    live = Live()
+    live.hold("EV-A", 0, Held(1000, 9 * DOLLAR * 100))
+    limits = Limits(max_market_exposure_e6=DOLLAR, max_event_exposure_e6=DOLLAR, max_total_exposure_e6=DOLLAR)
+    assert met(limits, order(ASK, contracts=10), live=live) is None
+    assert name_of(met(limits, order(ASK, contracts=11), live=live)) == "max_market_exposure_dollars"
+    assert name_of(met(limits, order(ASK, contracts=1, subaccount=3), live=live)) == "max_market_exposure_dollars"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, None),
+        ({"status": ""}, None),
+        ({"status": "inactive"}, "the market is inactive"),
+        ({"status": "finalized"}, "the market is finalized"),
+        ({"close_ts_ms": NOW_US // 1000}, "the market closed at 2025-11-22T08:26:40.000000Z"),
+        ({"close_ts_ms": None}, None),
+        ({"close_ts_ms": NOW_US // 1000, "read_at_us": 0}, "the market closed at 2025-11-22T08:26:40.000000Z"),
+        ({"grid": ((0, CENT * 10, 1000), (CENT * 10, DOLLAR, CENT * 25))}, "grid of 0.0010 from 0.0000 to 0.1000, "),
+        ({"grid": ((0, DOLLAR, 0),)}, "grid of"),
+        ({"grid": ((0, CENT, CENT), (CENT, DOLLAR, 7000))}, None),
+        ({"grid": ()}, None),
+        ({"read_at_us": NOW_US - 60_000_000}, None),
+        ({"read_at_us": NOW_US - 60_000_001}, "the market was read 60.000001 s ago; limits.market_max_age_s = 60 s"),
+    ],
+)
+def test_the_market_is_known_to_trade_at_that_price(changes: dict[str, Any], says: str | None) -> None:
+    found = met(Limits(check_market=True), order(), facts=market(**changes))
+    if says is None:
+        assert found is None
+    else:
+        assert says in str(found)
+
+
+@pytest.mark.parametrize("limits", [Limits(check_market=True), Limits(refuse_crossing=True), Limits(price_collar_e6=0)])
+def test_a_market_that_was_never_read_or_long_ago_is_stale(limits: Limits) -> None:
+    assert limits.needs_market
+    for facts in (None, market(read_at_us=NOW_US - 60_000_001)):
+        found = met(limits, order(), facts=facts)
+        assert found is not None
+        assert found.is_stale
+        assert found.limit == "market_max_age_s"
+    assert met(Limits(), order()) is None
+
+
+# side, cents, best bid, best ask, collar in cents, refused?
+COLLARS: list[tuple[Side, int, int | None, int | None, int, bool]] = [
+    (BID, 55, 48, 52, 3, False),
+    (BID, 56, 48, 52, 3, True),
+    (BID, 1, 48, 52, 3, False),  # far from the market, and harmless
+    (BID, 51, 48, None, 3, False),
+    (BID, 52, 48, None, 3, True),
+    (BID, 50, None, None, 99, True),
+    (ASK, 45, 48, 52, 3, False),
+    (ASK, 44, 48, 52, 3, True),
+    (ASK, 99, 48, 52, 3, False),
+    (ASK, 49, None, 52, 3, False),
+    (ASK, 48, None, 52, 3, True),
+    (ASK, 50, None, None, 99, True),
+]
+
+
+@pytest.mark.parametrize(("side", "cents", "bid", "ask", "collar", "is_refused"), COLLARS)
+def test_a_price_goes_no_further_through_the_book_than_the_collar(
+    side: Side, cents: int, bid: int | None, ask: int | None, collar: int, is_refused: bool
+) -> None:
+    facts = market(
+        yes_bid_e6=None if bid is None else bid * CENT,
+        yes_ask_e6=None if ask is None else ask * CENT,
+    )
+    found = met(Limits(price_collar_e6=collar * CENT), order(side, cents), facts=facts)
+    assert name_of(found) == ("price_collar_dollars" if is_refused else None)
+
+
+@pytest.mark.parametrize(
+    ("side", "cents", "changes", "is_refused"),
+    [
+        (BID, 51, {}, False),
+        (BID, 52, {}, True),
+        (BID, 99, {"yes_ask_e6": None}, False),
+        (ASK, 49, {}, False),
+        (ASK, 48, {}, True),
+        (ASK, 1, {"yes_bid_e6": None}, False),
+    ],
+)
+def test_a_crossing_price_is_refused_where_that_is_asked(
+    side: Side, cents: int, changes: dict[str, Any], is_refused: bool
+) -> None:
+    found = met(Limits(refuse_crossing=True), order(side, cents), facts=market(**changes))
+    assert name_of(found) == ("refuse_crossing" if is_refused else None)
+
+
+@pytest.mark.parametrize(
+    ("other", "age_us", "is_refused"),
+    [
+        (order(), 0, True),
+        (order(), -5, True),
+        (order(), 9_999_999, True),
+        (order(), 500_000, True),
+        (order(), 10_000_000, False),
+        (order(cents=51), 0, False),
+        (order(ASK), 0, False),
+        (order(contracts=11), 0, False),
+        (order(ticker="EV-B"), 0, False),
+        (order(subaccount=1), 0, False),
+    ],
+)
+def test_the_same_order_again_within_the_window_is_refused(other: LiveOrder, age_us: int, is_refused: bool) -> None:
+    recent = Recent()
+    recent.note(other, NOW_US - age_us)
+    recent.note(other, NOW_US - 50_000_000)  # an older one takes nothing back
+    found = met(Limits(duplicate_window_us=10_000_000), order(), recent=recent)
+    assert name_of(found) == ("duplicate_window_s" if is_refused else None)
+
+
+@pytest.mark.parametrize(("realized_e6", "is_refused"), [(-DOLLAR, False), (-DOLLAR - 1, True), (DOLLAR, False)])
+def test_after_todays_loss_no_order_is_sent(realized_e6: int, is_refused: bool) -> None:
+    found = met(Limits(max_daily_loss_e6=DOLLAR), order(), realized_e6=realized_e6)
+    assert name_of(found) == ("max_daily_loss_dollars" if is_refused else None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ticker", "is_match"),
+    [
+        ("KXHIGH*", "KXHIGHNY-26NOV23-T70", True),
+        ("KXHIGH*", "XKXHIGHNY", False),
+        ("*-T70", "KXHIGHNY-26NOV23-T70", True),
+        ("A.B", "AxB", False),
+        ("A.B", "A.B", True),
+        ("*", "", True),
+        ("", "", True),
+        ("", "A", False),
+        ("A*C*E", "ABCDE", True),
+        ("A*C*E", "ABDE", False),
+    ],
+)
+def test_only_a_star_in_a_pattern_means_more_than_itself(pattern: str, ticker: str, is_match: bool) -> None:
+    assert matches(pattern, ticker) is is_match

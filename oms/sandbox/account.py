@@ -111,6 +111,20 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     revenue_e6: int
     fees_e6: int
     at_us: int
+    value_e4: int | None = None  # of a YES contract; None in files older than this field: as the result says
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """Money that came, went, or changed its purse. A subaccount is None where that side is outside the exchange."""
+
+    movement_id: str
+    kind: str  # deposit, withdrawal or transfer
+    from_subaccount: int | None
+    to_subaccount: int | None
+    exchange_index: int
+    amount_e6: int
+    at_us: int
+    client_transfer_id: str = ""
 
 
 def turned(before: HoldingState, side: Side, price_e4: int, count_e2: int, fee_e6: int) -> tuple[HoldingState, int]:
@@ -148,6 +162,7 @@ class Account:
         self.orders: list[Order] = []  # oldest first
         self.fills: list[Fill] = []
         self.settlements: list[Settlement] = []
+        self.movements: list[Movement] = []
         self.by_client_order_id: dict[str, Order] = {}  # the latest order of each id
         self.burned: set[str] = set()  # ids used up without an order
         self.closing_e2: dict[tuple[int, str, Side], int] = {}  # claimed by resting orders that close
@@ -221,6 +236,9 @@ def position_document(ticker: str, exchange_index: int, held: HoldingState) -> d
 def settlement_document(settlement: Settlement, event_ticker: str, exchange_index: int) -> dict[str, Any]:
     """The settlement as `GET /portfolio/settlements` answers it; revenue in cents."""
     is_yes = settlement.position_e2 > 0
+    value = settlement.value_e4
+    if value is None:
+        value = amounts.ONE_DOLLAR_E4 if settlement.result == "yes" else 0
     count, cost = amounts.count_text(abs(settlement.position_e2)), amounts.money_text(settlement.cost_e6)
     return {
         "ticker": settlement.ticker,
@@ -232,7 +250,7 @@ def settlement_document(settlement: Settlement, event_ticker: str, exchange_inde
         "no_count_fp": "0.00" if is_yes else count,
         "no_total_cost_dollars": "0.000000" if is_yes else cost,
         "revenue": settlement.revenue_e6 // 10_000,
-        "value": 100 if settlement.result == "yes" else 0,
+        "value": value // 100,
         "fee_cost": amounts.money_text(settlement.fees_e6),
         "settled_time": amounts.time_text(settlement.at_us),
     }

@@ -9,52 +9,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from oms.sandbox import amounts
+from oms.sandbox import amounts, happenings
 from oms.sandbox.account import LONGEST_LAG_US
-from oms.sandbox.auth import EVERYTHING, key_of_private
 from oms.sandbox.exchange import Exchange
 from oms.sandbox.faults import read_rules
+from oms.sandbox.happenings import Happenings
 from oms.sandbox.knobs import Dedupe, Pause, Tier
 from oms.sandbox.limits import Meter
-from oms.sandbox.markets import STATUS_FILTER, Market
-from oms.sandbox.orders import Order, Ticket
 from oms.sandbox.state import Moment
 from oms.sandbox.tickets import LATEST_EXPIRY_S
-
-
-class MarketChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A market's status in the words of the market list's filter; `result` when it settles."""
-
-    ticker: str
-    status: str
-    result: str = "yes"
-
-
-class Outside(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An order of somebody else: `side` and `price` are the YES book's."""
-
-    ticker: str
-    side: str
-    price: str
-    count: str
-    client_order_id: str | None = None  # trade: only against the order with this id
-
-
-class Funding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a purse holds from now on, reservations included."""
-
-    dollars: str
-    subaccount: int = 0
-    exchange_index: int = 0
-
-
-class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A further key of the account, or of another user."""
-
-    private_pem: str
-    scopes: tuple[str, ...] = EVERYTHING
-    subaccount: int | None = None
-    user_id: str | None = None
 
 
 class SeedFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +32,7 @@ _Offset = Annotated[int, msgspec.Meta(ge=-(10**12), le=10**12)]  # thirty years 
 _Second = Annotated[int, msgspec.Meta(ge=0, le=LATEST_EXPIRY_S)]
 
 
-class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Change(Happenings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The body of POST /sandbox/control; what is not given stays as it is."""
 
     latency_ms: _Milliseconds | None = None
@@ -86,11 +49,6 @@ class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     historical_cutoff: _Second | None = None
     faults: list[Any] | None = None
     seed_faults: SeedFaults | None = None
-    market: MarketChange | None = None
-    trade: Outside | None = None
-    quote: Outside | None = None
-    balance: Funding | None = None
-    add_key: NewKey | None = None
 
 
 _KNOBS = (
@@ -149,109 +107,13 @@ def _checked(exchange: Exchange, change: Change, when: Moment) -> list[Callable[
     if change.seed_faults is not None:
         drawn = change.seed_faults
         steps.append(lambda: exchange.faults.set_rate(drawn.rate, drawn.seed))
-    return steps + _checked_facts(exchange, change, when)
-
-
-def _checked_facts(exchange: Exchange, change: Change, when: Moment) -> list[Callable[[], object]]:
-    """The changes that are facts of the market rather than settings."""
-    steps: list[Callable[[], object]] = []
-    if change.balance is not None:
-        funding, cash = change.balance, _money(change.balance.dollars)
-        steps.append(lambda: _fund(exchange, funding, cash, when))
-    if change.add_key is not None:
-        given = change.add_key
-        user_id = given.user_id or exchange.state.user_id
-        key = key_of_private(given.private_pem.encode(), user_id, given.scopes, given.subaccount)
-        steps.append(lambda: exchange.add_key(key))
-        steps.append(lambda: ("added_key_id", key.key_id))
-    if change.quote is not None:
-        quote, quoted = _ticket(exchange, change.quote), exchange.state.markets[change.quote.ticker]
-        if exchange.state.books[quote.ticker].facing(quote.side).crosses(quote.price_e4):
-            raise ValueError("the quote would trade at once: use `trade` for that")
-        steps.append(
-            lambda: exchange.state.rest_stranger(
-                "outsider", quoted, quote.side, quote.price_e4, quote.count_e2, when.at_us
-            )
-        )
-    if change.trade is not None:
-        trade, wanted = _ticket(exchange, change.trade), change.trade.client_order_id
-        steps.append(lambda: _trade(exchange, trade, wanted, when))
-    if change.market is not None:
-        market, turn = _market(exchange, change.market.ticker), change.market
-        if turn.status not in STATUS_FILTER or turn.result not in ("yes", "no"):
-            raise ValueError(f"market.status is one of {', '.join(STATUS_FILTER)}; result is yes or no")
-        steps.append(lambda: _turn(exchange, market, turn, when))
-    return steps
-
-
-def _market(exchange: Exchange, ticker: str) -> Market:
-    market = exchange.state.markets.get(ticker)
-    if market is None:
-        raise ValueError(f"no market is called {ticker}")
-    return market
-
-
-def _money(text: str) -> int:
-    cents = amounts.count_e2(text)
-    if cents is None:
-        raise ValueError("dollars is an amount with at most two decimals")
-    return cents * 10_000
-
-
-def _ticket(exchange: Exchange, outside: Outside) -> Ticket:
-    market = _market(exchange, outside.ticker)
-    price, count = amounts.price_e4(outside.price), amounts.count_e2(outside.count)
-    if outside.side not in ("bid", "ask") or price is None or not market.has_price(price) or not count:
-        raise ValueError("side is bid or ask, price on the market's grid, count above 0")
-    return Ticket(
-        ticker=outside.ticker,
-        client_order_id="",
-        side="bid" if outside.side == "bid" else "ask",
-        count_e2=count,
-        price_e4=price,
-        time_in_force="immediate_or_cancel",
-        self_trade_prevention_type="taker_at_cross",
-    )
+    return steps + happenings.steps(exchange, change, when)
 
 
 def _pause(exchange: Exchange, pause: Pause, when: Moment) -> None:
     exchange.state.knobs.pause = pause
     if pause != "none":
         exchange.desk.start_pause(when)
-
-
-def _fund(exchange: Exchange, funding: Funding, cash_e6: int, when: Moment) -> None:
-    account = exchange.state.accounts[exchange.state.user_id]
-    account.purse(funding.subaccount, funding.exchange_index).cash_e6 = cash_e6
-    exchange.state.stamp_purse(account, funding.subaccount, funding.exchange_index, *when)
-
-
-def _trade(exchange: Exchange, ticket: Ticket, client_order_id: str | None, when: Moment) -> tuple[str, int]:
-    """Trade against resting orders of accounts only, past the strangers in front of them."""
-
-    def accept(order: Order) -> bool:
-        is_wanted = client_order_id in (None, order.ticket.client_order_id)
-        return order.user_id in exchange.state.accounts and is_wanted
-
-    return "traded_orders", len(exchange.desk.outside_trade(ticket, when, accept))
-
-
-def _turn(exchange: Exchange, market: Market, turn: MarketChange, when: Moment) -> None:
-    market.status = {
-        "unopened": "initialized",
-        "open": "active",
-        "paused": "inactive",
-        "closed": "closed",
-        "settled": "finalized",
-    }[turn.status]
-    market.updated_us = when.at_us
-    if turn.status in ("closed", "settled"):
-        market.close_us = min(market.close_us, when.at_us)
-        exchange.desk.close_market(market, when)
-    if turn.status == "settled":
-        market.result, market.settled_us = turn.result, when.at_us
-        exchange.desk.settle(market, when)
-    exchange.state.add_market(market)
 
 
 def state_document(exchange: Exchange, now_us: int) -> dict[str, Any]:

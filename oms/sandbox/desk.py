@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from oms.sandbox import amounts
-from oms.sandbox.account import Account, Fill, HoldingState, Settlement, turned
+from oms.sandbox.account import Account, Fill, HoldingState, turned
 from oms.sandbox.amounts import MICROS, fee_e6
 from oms.sandbox.book import Book
 from oms.sandbox.markets import TAKER_RATE_E4, Market
@@ -156,10 +155,15 @@ class Desk:
         maker, count = take
         market = self.state.markets[maker.ticket.ticker]
         price = maker.now.price_e4
-        trade_id = self.state.ids.uuid("trade", len(self.state.trades))
-        self.state.add_trade(Trade(trade_id, market.ticker, price, count, taker.ticket.side, when.at_us))
+        trade_id = self.tell_trade(market, price, count, taker.ticket.side, when)
         self._fill_maker(maker, market, trade_id, count, when)
-        self._book_fill(taker, trade_id, price, count, True, fee_e6(count, price, TAKER_RATE_E4), when)
+        self.book_fill(taker, trade_id, price, count, True, fee_e6(count, price, TAKER_RATE_E4), when)
+
+    def tell_trade(self, market: Market, price: int, count: int, taker_side: str, when: Moment) -> str:
+        """Make a trade public; returns its id."""
+        trade_id = self.state.ids.uuid("trade", len(self.state.trades))
+        self.state.add_trade(Trade(trade_id, market.ticker, price, count, taker_side, when.at_us))
+        return trade_id
 
     def _fill_maker(self, maker: Order, market: Market, trade_id: str, count: int, when: Moment) -> None:
         before = maker.now
@@ -184,13 +188,14 @@ class Desk:
                 reason="Trade",
             ),
         )
-        self._book_fill(maker, trade_id, before.price_e4, count, False, fee, when)
+        self.book_fill(maker, trade_id, before.price_e4, count, False, fee, when)
         if account is not None:
             self.stamp(account, maker, when)
 
-    def _book_fill(
+    def book_fill(
         self, order: Order, trade_id: str, price: int, count: int, is_taker: bool, fee: int, when: Moment
     ) -> None:
+        """Give an account its half of a trade: the fill, the position and the cash; the caller stamps the purse."""
         account = self.state.accounts.get(order.user_id)
         if account is None:
             return
@@ -259,27 +264,9 @@ class Desk:
         """Cancel the orders that asked to be canceled when a pause begins."""
         self._end_all(lambda order: order.ticket.cancel_order_on_pause, when, "HaltCancel")
 
-    def close_market(self, market: Market, when: Moment) -> None:
+    def end_market_orders(self, market: Market, when: Moment) -> None:
         """Cancel all that rests in a market that ended."""
         self._end_all(lambda order: order.ticket.ticker == market.ticker, when, "CloseCancel")
-
-    def settle(self, market: Market, when: Moment) -> None:
-        """Pay every position of a settled market: a dollar for each contract of the winning leg."""
-        for account in self.state.accounts.values():
-            for (subaccount, ticker), holding in list(account.holdings.items()):
-                held = holding.now
-                if ticker != market.ticker or held.position_e2 == 0:
-                    continue
-                is_won = (held.position_e2 > 0) == (market.result == "yes")
-                revenue = abs(held.position_e2) * amounts.ONE_DOLLAR_E4 if is_won else 0
-                paid = Settlement(ticker, subaccount, market.result, held.position_e2, held.exposure_e6, revenue,
-                                  held.fees_e6, when.at_us)  # fmt: skip
-                self.state.add_settlement(account, paid)
-                profit = held.realized_e6 + revenue - held.exposure_e6
-                after = HoldingState(*when, 0, 0, profit, held.fees_e6, held.traded_e6)
-                self.state.set_holding(account, subaccount, ticker, after)
-                account.purse(subaccount, market.exchange_index).cash_e6 += revenue
-                self.state.stamp_purse(account, subaccount, market.exchange_index, *when)
 
     def next_end_us(self) -> int | None:
         """When the next resting order ends by itself."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from oms.sandbox import accidents, auth, listing
+from oms.sandbox import accidents, auth, endings, listing
 from oms.sandbox.account import Account
 from oms.sandbox.amounts import http_date
 from oms.sandbox.auth import Key
@@ -95,6 +95,7 @@ class Exchange:
                 self._receive(arrival.request, arrival.due_us, arrival.arrival_of)
             else:
                 self.desk.end_due(due_us)
+                endings.close_due(self.desk, due_us)
                 self.state.journal.commit()
         self.state.now_us = max(self.state.now_us, now_us)
         self.state.journal.commit()
@@ -102,7 +103,7 @@ class Exchange:
     def next_due_us(self) -> int | None:
         """When `advance` has something to do next."""
         due = [self.desk.next_end_us(), self._arrivals[0].due_us if self._arrivals else None]
-        return min((at_us for at_us in due if at_us is not None), default=None)
+        return min((at_us for at_us in (*due, *self.state.closings.values()) if at_us is not None), default=None)
 
     # ---- one request
 

@@ -57,8 +57,9 @@ _TABLES = {
     "settlements": (
         "n INTEGER PRIMARY KEY, user_id TEXT NOT NULL, ticker TEXT NOT NULL, subaccount INTEGER NOT NULL, "
         "result TEXT NOT NULL, position_e2 INTEGER NOT NULL, cost_e6 INTEGER NOT NULL, revenue_e6 INTEGER NOT NULL, "
-        "fees_e6 INTEGER NOT NULL, at_us INTEGER NOT NULL"
+        "fees_e6 INTEGER NOT NULL, at_us INTEGER NOT NULL, value_e4 INTEGER"
     ),
+    "movements": "n INTEGER PRIMARY KEY, user_id TEXT NOT NULL, document TEXT NOT NULL",
     "burned": "n INTEGER PRIMARY KEY, user_id TEXT NOT NULL, client_order_id TEXT NOT NULL, at_us INTEGER NOT NULL",
     "wire": (
         "seq INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, "
@@ -69,7 +70,12 @@ _TABLES = {
 }
 
 # What a file of an older schema lacks, besides whole tables.
-_SINCE = {1: ("ALTER TABLE versions ADD COLUMN client_order_id TEXT NOT NULL DEFAULT ''",)}
+_SINCE = {
+    1: (
+        "ALTER TABLE versions ADD COLUMN client_order_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE settlements ADD COLUMN value_e4 INTEGER",
+    )
+}
 
 _WITHOUT_ROWID = {"meta", "keys", "versions"}
 

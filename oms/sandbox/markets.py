@@ -55,7 +55,7 @@ STRIKES = (10, 20, 30)
 
 
 class Market(msgspec.Struct):
-    """One market. Statuses are the exchange's: active, inactive (paused), closed, finalized (settled)."""
+    """One market. Statuses are the exchange's: active, inactive (paused), closed, determined, finalized (settled)."""
 
     number: int  # its place in the list
     ticker: str
@@ -67,7 +67,9 @@ class Market(msgspec.Struct):
     close_us: int
     status: str = "active"
     result: str = ""
+    value_e4: int = 0  # what a YES contract is worth, once there is a result
     settled_us: int = 0
+    closes_us: int = 0  # when it closes by itself; 0: only when told
     last_price_e4: int = 0
     volume_e2: int = 0
 
@@ -122,6 +124,7 @@ def first_markets(now_us: int) -> list[Market]:
             market.status, market.close_us = "closed", now_us - DAY_US
         elif market.ticker == "SBXRATE-B-T30":
             market.status, market.result, market.close_us = "finalized", "yes", now_us - 2 * DAY_US
+            market.value_e4 = amounts.ONE_DOLLAR_E4
             market.settled_us = now_us - DAY_US
     return made
 
@@ -188,7 +191,7 @@ def market_document(market: Market, book: Book, open_interest_e2: int) -> dict[s
         "previous_yes_bid_dollars": price_text(bid),
         "previous_yes_ask_dollars": price_text(ask if ask else one),
         "previous_price_dollars": price_text(market.last_price_e4),
-        "settlement_value_dollars": price_text(one if market.result == "yes" else 0) if settled else None,
+        "settlement_value_dollars": price_text(market.value_e4) if settled else None,
         "settlement_ts": amounts.time_text(market.settled_us) if settled else None,
         "settlement_bounds_type": "default",
         "expiration_value": str(market.strike + 1) if settled else "",

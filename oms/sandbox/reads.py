@@ -1,4 +1,4 @@
-"""Signed reads of the account: orders, fills, positions, balance, settlements, queue positions, limits.
+"""Signed reads of orders: live and historical orders and fills, queue positions; and of keys and limits.
 
 They show what had been committed by `call.as_of_us`, so a read lag hides exactly what came later.
 """
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from oms.sandbox import amounts
-from oms.sandbox.account import Fill, HoldingState, fill_document, position_document, settlement_document
+from oms.sandbox.account import Fill, fill_document
 from oms.sandbox.calls import Call
-from oms.sandbox.listing import in_order, newest_first
+from oms.sandbox.listing import newest_first
 from oms.sandbox.orders import Order, Version, document
 from oms.sandbox.refusals import bad_query, not_found
 from oms.sandbox.wire import Response, json_response
@@ -112,104 +112,6 @@ def list_historical_fills(call: Call) -> Response:
     return _fills(call, True)
 
 
-def list_positions(call: Call) -> Response:
-    """GET /portfolio/positions: of one subaccount, the primary one unless named."""
-    subaccount, shard = call.subaccount(call.integer("subaccount"), 0), call.integer("exchange_index")
-    ticker, event = call.request.first("ticker"), call.request.first("event_ticker")
-    wanted = call.request.first("settlement_status") or "unsettled"
-    counted = call.request.every("count_filter")
-    held = []
-    for (of, name), holding in sorted(call.account.holdings.items(), key=lambda item: item[0]):
-        market, state = call.state.markets[name], holding.seen(call.as_of_us)
-        is_settled = market.status == "finalized"
-        if state is None or of != subaccount or shard not in (None, market.exchange_index):
-            continue
-        if ticker not in (None, name) or event not in (None, market.event_ticker):
-            continue
-        if wanted != "all" and is_settled != (wanted == "settled"):
-            continue
-        if ("position" in counted and not state.position_e2) or ("total_traded" in counted and not state.traded_e6):
-            continue
-        held.append((name, state))
-    documents = [position_document(name, call.state.markets[name].exchange_index, state) for name, state in held]
-    rows, cursor = in_order(call, documents)
-    return json_response(200, {"market_positions": rows, "event_positions": _by_event(call, held), "cursor": cursor})
-
-
-def _by_event(call: Call, held: list[tuple[str, HoldingState]]) -> list[dict[str, Any]]:
-    events: dict[str, list[HoldingState]] = {}
-    for name, state in held:
-        events.setdefault(call.state.markets[name].event_ticker, []).append(state)
-    return [
-        {
-            "event_ticker": event,
-            "total_cost_dollars": amounts.money_text(sum(state.traded_e6 for state in states)),
-            "total_cost_shares_fp": amounts.count_text(sum(abs(state.position_e2) for state in states)),
-            "event_exposure_dollars": amounts.money_text(sum(state.exposure_e6 for state in states)),
-            "realized_pnl_dollars": amounts.money_text(sum(state.realized_e6 for state in states)),
-            "fees_paid_dollars": amounts.money_text(sum(state.fees_e6 for state in states)),
-        }
-        for event, states in events.items()
-    ]
-
-
-def get_balance(call: Call) -> Response:
-    """GET /portfolio/balance: what is free for new orders, in cut-off cents and in dollars, and by shard."""
-    subaccount, shard = call.subaccount(call.integer("subaccount"), 0), call.integer("exchange_index")
-    purses = {
-        index: purse.seen(call.as_of_us)
-        for (of, index), purse in sorted(call.account.purses.items())
-        if of == subaccount and shard in (None, index)
-    }
-    total = sum(purse.available_e6 for purse in purses.values())
-    return json_response(
-        200,
-        {
-            "balance": total // 10_000,
-            "balance_dollars": amounts.balance_text(total),
-            "portfolio_value": _portfolio_e6(call, subaccount, shard) // 10_000,
-            "updated_ts": max([purse.at_us for purse in purses.values()], default=0) // amounts.MICROS,
-            "balance_breakdown": [
-                {"exchange_index": index, "balance": amounts.balance_text(purse.available_e6)}
-                for index, purse in purses.items()
-            ],
-        },
-    )
-
-
-def _portfolio_e6(call: Call, subaccount: int | None, shard: int | None) -> int:
-    """Open positions at what the book would pay for them now."""
-    total = 0
-    for (of, name), holding in call.account.holdings.items():
-        state, market, book = holding.seen(call.as_of_us), call.state.markets[name], call.state.books[name]
-        if state is None or of != subaccount or shard not in (None, market.exchange_index):
-            continue
-        price = book.bids.best() or 0
-        if state.position_e2 < 0:
-            price = amounts.ONE_DOLLAR_E4 - (book.asks.best() or amounts.ONE_DOLLAR_E4)
-        total += abs(state.position_e2) * price
-    return total
-
-
-def list_settlements(call: Call) -> Response:
-    """GET /portfolio/settlements."""
-    ticker, event = call.request.first("ticker"), call.request.first("event_ticker")
-    subaccount = call.subaccount(call.integer("subaccount"), None)
-    after, before = call.after_us("min_ts"), call.before_us("max_ts")
-    rows = []
-    for settlement in reversed(call.account.settlements):
-        market = call.state.markets[settlement.ticker]
-        if ticker not in (None, market.ticker) or event not in (None, market.event_ticker):
-            continue
-        if subaccount not in (None, settlement.subaccount):
-            continue
-        if (after is not None and settlement.at_us < after) or (before is not None and settlement.at_us > before):
-            continue
-        rows.append(settlement_document(settlement, market.event_ticker, market.exchange_index))
-    shown, cursor = in_order(call, rows)
-    return json_response(200, {"settlements": shown, "cursor": cursor})
-
-
 def list_queue_positions(call: Call) -> Response:
     """GET /portfolio/orders/queue_positions: contracts ahead of each resting order."""
     tickers, events = set(call.request.every("market_tickers")), set(call.request.every("event_ticker"))
@@ -251,37 +153,3 @@ def list_api_keys(call: Call) -> Response:
         if key.user_id == call.account.user_id
     ]
     return json_response(200, {"api_keys": keys})
-
-
-def get_resting_value(call: Call) -> Response:
-    """GET /portfolio/summary/total_resting_order_value: what resting orders hold back, in cents."""
-    shards: dict[int, int] = {}
-    for order in call.account.orders:
-        if order.now.status == "resting":
-            shards[order.exchange_index] = shards.get(order.exchange_index, 0) + order.now.reserved_e6
-    return json_response(
-        200,
-        {
-            "total_resting_order_value": sum(shards.values()) // 10_000,
-            "resting_order_value_breakdown": [
-                {"exchange_index": index, "balance": amounts.balance_text(value)}
-                for index, value in sorted(shards.items())
-            ],
-        },
-    )
-
-
-def list_subaccount_balances(call: Call) -> Response:
-    """GET /portfolio/subaccounts/balances."""
-    rows = []
-    for (subaccount, index), purse in sorted(call.account.purses.items()):
-        seen = purse.seen(call.as_of_us)
-        rows.append(
-            {
-                "subaccount_number": subaccount,
-                "exchange_index": index,
-                "balance": amounts.balance_text(seen.available_e6),
-                "updated_ts": seen.at_us // amounts.MICROS,
-            }
-        )
-    return json_response(200, {"subaccount_balances": rows})

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oms.sandbox import public, reads, v1, writes
+from oms.sandbox import portfolio, public, reads, v1, writes
 from oms.sandbox.calls import Call
 from oms.sandbox.limits import COSTS, DEFAULT_COST
 from oms.sandbox.wire import PREFIX, Response
@@ -58,13 +58,18 @@ OPERATIONS = (
     Operation("GetOrder", "GET", f"{_V1}/{{order_id}}", reads.get_order),
     Operation("GetQueuePosition", "GET", f"{_V1}/{{order_id}}/queue_position", reads.get_queue_position),
     Operation("GetFills", "GET", "/portfolio/fills", reads.list_fills),
-    Operation("GetPositions", "GET", "/portfolio/positions", reads.list_positions),
-    Operation("GetSettlements", "GET", "/portfolio/settlements", reads.list_settlements),
-    Operation("GetBalance", "GET", "/portfolio/balance", reads.get_balance, "read::portfolio_balance", "balance"),
-    Operation("GetRestingOrderValue", "GET", "/portfolio/summary/total_resting_order_value", reads.get_resting_value),
-    Operation("GetSubaccountBalances", "GET", "/portfolio/subaccounts/balances", reads.list_subaccount_balances),
+    Operation("GetPositions", "GET", "/portfolio/positions", portfolio.list_positions),
+    Operation("GetSettlements", "GET", "/portfolio/settlements", portfolio.list_settlements),
+    Operation("GetBalance", "GET", "/portfolio/balance", portfolio.get_balance, "read::portfolio_balance", "balance"),
+    Operation("GetDeposits", "GET", "/portfolio/deposits", portfolio.list_deposits),
+    Operation("GetWithdrawals", "GET", "/portfolio/withdrawals", portfolio.list_withdrawals),
+    Operation(
+        "GetRestingOrderValue", "GET", "/portfolio/summary/total_resting_order_value", portfolio.get_resting_value
+    ),
+    Operation("GetSubaccountBalances", "GET", "/portfolio/subaccounts/balances", portfolio.list_subaccount_balances),
     Operation("GetHistoricalOrders", "GET", "/historical/orders", reads.list_historical_orders),
     Operation("GetHistoricalFills", "GET", "/historical/fills", reads.list_historical_fills),
+    Operation("GetHistoricalPositions", "GET", "/historical/positions", portfolio.list_historical_positions),
     Operation("GetLimits", "GET", "/account/limits", reads.get_limits),
     Operation("GetApiKeys", "GET", "/api_keys", reads.list_api_keys),
     _public("GetEndpointCosts", "/account/endpoint_costs", public.get_costs),

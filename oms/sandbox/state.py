@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from oms.sandbox.account import Account, Fill, Holding, HoldingState, Purse, PurseState, Settlement
-from oms.sandbox.amounts import MICROS
+from oms.sandbox.account import Account, Fill, Holding, HoldingState, Movement, Purse, PurseState, Settlement
+from oms.sandbox.amounts import MICROS, ONE_DOLLAR_E4
 from oms.sandbox.auth import Key, load_key
 from oms.sandbox.book import Book
 from oms.sandbox.journal import Journal
@@ -53,6 +53,7 @@ class State:
         self.next_seq = journal.last("placed") + 1
         self._last_place = 0
         self.now_us = 0  # the latest instant anything happened at; never goes back when the clock does
+        self.closings: dict[str, int] = {}  # markets that close by themselves, and when
         self.hidden: list[Moment] = []  # changes that reads show later than their time
 
     @property
@@ -114,9 +115,15 @@ class State:
 
     def add_market(self, market: Market) -> None:
         """Add a market, or keep its changed state."""
+        self._keep_market(market)
+        self.journal.add("markets", (market.number, market.ticker, msgspec.json.encode(market).decode()))
+
+    def _keep_market(self, market: Market) -> None:
         self.markets[market.ticker] = market
         self.books.setdefault(market.ticker, Book())
-        self.journal.add("markets", (market.number, market.ticker, msgspec.json.encode(market).decode()))
+        self.closings.pop(market.ticker, None)
+        if market.closes_us:
+            self.closings[market.ticker] = market.closes_us
 
     def add_key(self, key: Key) -> None:
         """Let a key sign for its user."""
@@ -192,6 +199,11 @@ class State:
         account.settlements.append(settlement)
         self.journal.add("settlements", (None, account.user_id, *msgspec.structs.astuple(settlement)))
 
+    def add_movement(self, account: Account, movement: Movement) -> None:
+        """Keep what was deposited, withdrawn or transferred."""
+        account.movements.append(movement)
+        self.journal.add("movements", (None, account.user_id, msgspec.json.encode(movement).decode()))
+
     def set_holding(self, account: Account, subaccount: int, ticker: str, held: HoldingState) -> None:
         """Keep the newest state of a position."""
         account.holdings.setdefault((subaccount, ticker), Holding([])).past.append(held)
@@ -215,8 +227,9 @@ class State:
         for row in self.journal.read("markets"):
             market = msgspec.json.decode(row["document"], type=Market)
             market.last_price_e4 = market.volume_e2 = 0
-            self.markets[market.ticker] = market
-            self.books[market.ticker] = Book()
+            if market.result == "yes":
+                market.value_e4 = ONE_DOLLAR_E4  # files of the first schema do not say it
+            self._keep_market(market)
         for row in self.journal.read("keys"):
             scopes = tuple(row["scopes"].split(","))
             key = load_key(row["key_id"], row["user_id"], row["public_pem"], scopes, row["subaccount"])
@@ -274,6 +287,9 @@ class State:
             past_of.past.append(HoldingState(*tuple(row)[4:]))
         for row in self.journal.read("settlements"):
             self.accounts[row["user_id"]].settlements.append(Settlement(*tuple(row)[2:]))
+        for row in self.journal.read("movements"):
+            movement = msgspec.json.decode(row["document"], type=Movement)
+            self.accounts[row["user_id"]].movements.append(movement)
         for row in self.journal.read("burned"):
             self.accounts[row["user_id"]].burned.add(row["client_order_id"])
 

@@ -108,6 +108,8 @@ _BLOCKS = {
     "create-rows": lambda: _command_rows(CommandKind.CREATE),
     "cancel": lambda: _command_picture(CommandKind.CANCEL),
     "cancel-rows": lambda: _command_rows(CommandKind.CANCEL),
+    "amend-rows": lambda: _command_rows(CommandKind.AMEND),
+    "decrease-rows": lambda: _command_rows(CommandKind.DECREASE),
     "order": _order_picture,
     "unfinished": _unfinished,
 }

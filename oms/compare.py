@@ -12,7 +12,7 @@ from typing import Protocol
 
 from oms.lifecycle import events as e
 from oms.lifecycle import replay
-from oms.lifecycle.states import Command, CommandState, Order, OrderStatus, Reason, Resend
+from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason, Resend, Terms
 from oms.records import BreakRecord
 from oms.units import format_count, format_dollars
 
@@ -21,8 +21,8 @@ _EDGE_MS = 2_000
 # An order under a caller's own id must not be older than our first attempt; the exchange takes timestamps that are off
 # by less than this.
 _CLOCK_SLACK_MS = 30_000
-# So many cancels in a row that changed nothing: then a person should look.
-MAX_CANCEL_ATTEMPTS = 5
+# So many attempts of a cancel, amend or decrease that changed nothing: then a person should look.
+MAX_CHANGE_ATTEMPTS = 5
 # At most so many attempts of one create.
 MAX_CREATE_ATTEMPTS = 50
 
@@ -40,6 +40,8 @@ class Known(Protocol):
     def side(self) -> str: ...
     @property
     def price_e6(self) -> int: ...
+    @property
+    def count_e2(self) -> int: ...
     @property
     def own_id(self) -> bool: ...
     @property
@@ -126,7 +128,7 @@ def differing_fields(known: Known, seen: e.Snapshot) -> Iterable[str]:
         yield "side"
     if seen.price_e6 != known.price_e6:
         yield "price"
-    if seen.initial_count_e2 != known.order.count_e2:
+    if seen.initial_count_e2 != known.count_e2:
         yield "count"
 
 
@@ -218,26 +220,48 @@ def _no_resend(known: Known, policy: Policy) -> Reason | None:
     return None
 
 
-# -- cancels ------------------------------------------------------------------------------------------------------
+# -- cancels, amends, decreases -----------------------------------------------------------------------------------
 
 
-def settle_cancel(known: Known, seen: e.Snapshot | None, as_of_ms: int, horizon_ms: int) -> list[e.Event]:
-    """What a read of the order tells of a cancel in doubt; nothing while it cannot tell."""
+def settle_change(known: Known, seen: e.Snapshot | None, as_of_ms: int, policy: Policy) -> list[e.Event]:
+    """What a read of the order tells of a cancel, amend or decrease in doubt; nothing while it cannot tell."""
     if known.order.status in (OrderStatus.EXECUTED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.UNSENT):
         return [e.Moot(detail=f"the order is {known.order.status}")]
     if seen is None or seen.order_id != known.order.order_id:
         return []  # a 404 says nothing
-    if seen.status == "canceled":
-        return [e.EffectSeen(source="order", as_of_ms=as_of_ms, order=seen)]
-    if seen.status == "executed":
-        shown = e.Observed(source="order", as_of_ms=as_of_ms, order=seen)
-        return [shown, e.Moot(detail="the order was executed first")]
-    if as_of_ms < fence_ms(known.command, horizon_ms):
-        return []  # reads lag: it may show the order as it was before the cancel
-    unchanged = e.EffectAbsent(as_of_ms=as_of_ms, fence_ms=fence_ms(known.command, horizon_ms))
-    if known.command.attempts >= MAX_CANCEL_ATTEMPTS:
-        return [unchanged]
-    return [unchanged, e.Requeued()]
+    effect = e.EffectSeen(source="order", as_of_ms=as_of_ms, order=seen)
+    shown = e.Observed(source="order", as_of_ms=as_of_ms, order=seen)
+    is_cancel = known.command.kind is CommandKind.CANCEL
+    if is_cancel and seen.status == "canceled":
+        return [effect]
+    if seen.status in ("executed", "canceled"):
+        return [shown, e.Moot(detail=f"the order was {seen.status} first")]
+    # Reads lag: one older than the fence may show the order as it was before, and an attempt may still be on its way.
+    if as_of_ms < fence_ms(known.command, policy.horizon_ms):
+        return []
+    if not is_cancel and has_terms(known.command.terms, seen):
+        return [effect]
+    unchanged = e.EffectAbsent(as_of_ms=as_of_ms, fence_ms=fence_ms(known.command, policy.horizon_ms))
+    return [unchanged, e.Requeued()] if _may_change_again(known, policy) else [unchanged]
+
+
+def _may_change_again(known: Known, policy: Policy) -> bool:
+    if known.command.attempts >= MAX_CHANGE_ATTEMPTS:
+        return False
+    if known.command.kind is CommandKind.CANCEL:
+        return True  # it makes the account safer, whatever the policy for orders is
+    is_late = known.expires_at_us is not None and known.expires_at_us <= policy.now_us
+    return policy.resend is not Resend.NEVER and not is_late and known.order_key not in policy.cancel_asked
+
+
+def has_terms(terms: Terms | None, seen: e.Snapshot) -> bool:
+    """Whether a resting order is as an amend or decrease wants it: of a decrease, no more remains than it may."""
+    assert terms is not None
+    if terms.reduce_to_e2 is not None:
+        return seen.remaining_count_e2 <= terms.reduce_to_e2
+    expires = terms.expiration_time is None or (seen.expiration_time or 0) == terms.expiration_time
+    total_e2 = seen.fill_count_e2 + seen.remaining_count_e2
+    return seen.price_e6 == terms.price_e6 and total_e2 == terms.count_e2 and expires
 
 
 # -- breaks -------------------------------------------------------------------------------------------------------
@@ -245,7 +269,6 @@ def settle_cancel(known: Known, seen: e.Snapshot | None, as_of_ms: int, horizon_
 
 def order_breaks(known: Known, seen: e.Snapshot) -> list[BreakRecord]:
     """What does not fit between an order we know and a read of it."""
-    found: list[BreakRecord] = []
     if known.order.order_id is not None and seen.order_id != known.order.order_id:
         return [
             _break(
@@ -257,18 +280,21 @@ def order_breaks(known: Known, seen: e.Snapshot) -> list[BreakRecord]:
             )
         ]
     is_ours = known.order.order_id is not None or not known.own_id
-    differs = list(differing_fields(known, seen))
-    if is_ours and differs and seen.status == "resting":
-        found.append(
-            _break(
-                "amended",
-                known,
-                f"{format_count(known.order.count_e2)} at {format_dollars(known.price_e6)}",
-                f"{format_count(seen.initial_count_e2)} at {format_dollars(seen.price_e6)}",
-                "somebody amended it elsewhere; nothing to do if that was meant",
-            )
-        )
-    return found
+    if is_ours and (seen.ticker, seen.side) != (known.ticker, known.side):
+        what = "no amend changes these: ask Kalshi, and cancel it if it is not wanted"
+        return [_break("amended", known, f"{known.side} {known.ticker}", f"{seen.side} {seen.ticker}", what)]
+    return []
+
+
+def amended_break(known: Known) -> BreakRecord:
+    """An order that rests at terms which nobody asked for here; `known` is as it was taken over."""
+    return _break(
+        "amended",
+        known,
+        f"{format_count(known.count_e2)} at {format_dollars(known.price_e6)}",
+        f"{format_count(known.order.count_e2)} at {format_dollars(known.order.price_e6)}",
+        "somebody amended it elsewhere; nothing to do if that was meant",
+    )
 
 
 def parked_break(known: Known) -> BreakRecord:
@@ -327,10 +353,13 @@ def no_effect_break(known: Known) -> BreakRecord:
     return _break(
         "no_effect",
         known,
-        "canceled",
-        f"still {known.order.status} after {known.command.attempts} cancels",
-        f"run `oms cancel {known.client_order_id}` again, or cancel it on the website",
+        _DONE[known.command.kind],
+        f"still {known.order.status} as before after {known.command.attempts} attempts",
+        f"run `oms {known.command.kind} {known.client_order_id}` again, or do it on the website",
     )
+
+
+_DONE = {CommandKind.CANCEL: "canceled", CommandKind.AMEND: "amended", CommandKind.DECREASE: "decreased"}
 
 
 def unreadable_break(client_order_id: str, order_id: str, why: str) -> BreakRecord:

@@ -254,7 +254,7 @@ def _catch_up(session: Session, since_us: int | None, progress: Report) -> Stop 
         if not undecided(session):
             resolve_once(session, progress)
         resolve_all(session, progress)
-        reconciler.report_parked()
+        reconciler.report_standing()
         progress(Progress(phase="reading", done=0, total=None, note="orders"))
         if since_us is not None:
             session.scan = reconciler.read_since(since_us // 1000)

@@ -61,7 +61,10 @@ def note_watermark(ledger: Ledger, name: str, value_ms: int, now_us: int) -> Non
 def store_balance(ledger: Ledger, balance_e6: int, portfolio_value_e6: int, as_of_ms: int) -> None:
     """The account's money as last seen, dollars x 10^6."""
     with ledger.write() as connection:
-        connection.execute(delete(schema.balances).where(schema.balances.c.subaccount == 0))
+        # The reading of the same moment again is the same reading.
+        connection.execute(
+            delete(schema.balances).where(schema.balances.c.subaccount == 0, schema.balances.c.as_of_ms == as_of_ms)
+        )
         connection.execute(
             insert(schema.balances).values(
                 subaccount=0,

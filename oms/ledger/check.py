@@ -245,7 +245,7 @@ def _chain_problem(stored: _Stored) -> str:
 
 def _replayed(stored: _Stored, history: _History) -> tuple[dict[int, Command], Order]:
     commands: dict[int, Command] = {}
-    order = Order(count_e2=stored.intent["count_e2"])
+    order = Order(count_e2=stored.intent["count_e2"], price_e6=stored.intent["price_e6"])
     for row, event in history:
         if row.command_key is None:
             order = replay.observe(order, event)

@@ -237,9 +237,12 @@ def newest_batch_key(ledger: Ledger) -> int:
 def money(ledger: Ledger) -> tuple[int | None, int]:
     """(balance as last seen in dollars x 10^6, or None; number of positions that are not zero)."""
     with ledger.read() as connection:
-        balance = connection.execute(text("SELECT balance_e6 FROM balances WHERE subaccount = 0")).scalar()
+        balance = connection.execute(text(_BALANCE)).scalar()
         positions = connection.execute(text("SELECT count(*) FROM positions WHERE position_e2 <> 0")).scalar_one()
     return (int(balance) if balance is not None else None), int(positions)
+
+
+_BALANCE = "SELECT balance_e6 FROM balances WHERE subaccount = 0 ORDER BY as_of_ms DESC LIMIT 1"
 
 
 def event_rows(ledger: Ledger, order_key: int) -> list[Row[Any]]:

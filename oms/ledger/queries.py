@@ -179,6 +179,30 @@ _OPEN_CANCELS = text(
 )
 
 
+def changes_open(ledger: Ledger, order_keys: Iterable[int]) -> set[int]:
+    """Those of these orders of which an amend or decrease may have left and is not settled."""
+    wanted = set(order_keys)
+    with ledger.read() as connection:
+        return {row[0] for row in connection.execute(_OPEN_CHANGES)} & wanted
+
+
+_OPEN_CHANGES = text(
+    f"SELECT order_key FROM commands WHERE {schema.UNFINISHED_SQL}"  # noqa: S608
+    " AND state IN ('on_wire', 'in_doubt') AND kind IN ('amend', 'decrease')"
+)
+
+
+def amended_elsewhere(ledger: Ledger) -> list[Entry]:
+    """The create commands of resting orders whose terms nobody asked for here."""
+    with ledger.read() as connection:
+        return [entry_of(row) for row in connection.execute(_AMENDED_ELSEWHERE)]
+
+
+_AMENDED_ELSEWHERE = ENTRY_SELECT.where(
+    text("orders.key IN (SELECT key FROM orders WHERE status = 'resting' AND terms_elsewhere = 1)"), _c.kind == "create"
+)
+
+
 def known_trades(ledger: Ledger, trade_ids: Sequence[str]) -> set[str]:
     """Those of these trade_ids that are recorded already."""
     found: set[str] = set()

@@ -8,7 +8,8 @@ from sqlalchemy import Select, select
 
 from oms.ledger import schema
 from oms.lifecycle import events as e
-from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason
+from oms.lifecycle.replay import terms_of
+from oms.lifecycle.states import MODIFIES, Command, CommandKind, CommandState, Order, OrderStatus, Reason
 
 _o, _c, _e = schema.orders.c, schema.commands.c, schema.events.c
 
@@ -22,7 +23,8 @@ class Entry(msgspec.Struct, frozen=True):
     client_order_id: str
     ticker: str
     side: str
-    price_e6: int
+    price_e6: int  # as recorded; what it rests at now is the order's
+    count_e2: int  # likewise
     subaccount: int | None
     own_id: bool
     recorded_at_us: int
@@ -52,6 +54,9 @@ COMMAND_COLUMNS = (
 ORDER_COLUMNS = (
     "status",
     "order_id",
+    "working_price_e6",
+    "working_count_e2",
+    "terms_elsewhere",
     "fill_count_e2",
     "remaining_count_e2",
     "average_fill_price_e6",
@@ -98,6 +103,9 @@ def order_values(order: Order, now_us: int, event_count: int, chain_hash: bytes)
     return (
         order.status.value,
         order.order_id,
+        order.price_e6,
+        order.count_e2,
+        int(order.terms_elsewhere),
         order.fill_count_e2,
         order.remaining_count_e2,
         order.average_fill_price_e6,
@@ -129,14 +137,25 @@ def _clipped(text: str | None) -> str | None:
 # What an Entry is made of, in the order in which `entry_of` takes it apart.
 _OF_ENTRY = (
     *(_o.key, _c.key.label("command_key"), _o.batch_key, _o.client_order_id, _o.ticker, _o.side, _o.price_e6),
-    *(_o.subaccount, _o.own_id, _o.created_at_us, _c.expires_at_us, _e.data, _c.digest, _o.event_count, _o.chain_hash),
+    *(
+        _o.count_e2,
+        _o.subaccount,
+        _o.own_id,
+        _o.created_at_us,
+        _c.expires_at_us,
+        _e.data,
+        _c.digest,
+        _o.event_count,
+        _o.chain_hash,
+    ),
 )
 _OF_COMMAND = (
     *(_c.kind, _c.state, _c.attempts, _c.live, _c.id_taken, _c.epoch, _c.first_signed_ms, _c.last_signed_ms),
     *(_c.not_before_us, _c.reason.label("command_reason"), _c.detail.label("command_detail")),
 )
 _OF_ORDER = (
-    *(_o.count_e2, _o.status, _o.order_id, _o.fill_count_e2, _o.remaining_count_e2, _o.average_fill_price_e6),
+    *(_o.working_count_e2, _o.working_price_e6, _o.terms_elsewhere, _o.status, _o.order_id, _o.fill_count_e2),
+    *(_o.remaining_count_e2, _o.average_fill_price_e6),
     *(_o.fees_e6, _o.traded_count_e2, _o.traded_value_e8, _o.traded_fees_e6, _o.fact_ts_ms, _o.created_ts_ms),
     *(_o.late, _o.reason, _o.detail, _o.sent_at_us),
 )
@@ -155,7 +174,8 @@ _ORDER_AT = _COMMAND_AT + len(_OF_COMMAND)
 def entry_of(row: Sequence[Any]) -> Entry:
     """One row of ENTRY_SELECT as an Entry; taken apart by place, because look-ups by name cost more than the query."""
     (key, command_key, batch_key, client_order_id, ticker, side, price_e6) = row[:7]
-    (subaccount, own_id, recorded_at_us, expires_at_us, data, digest, event_count, chain_hash) = row[7:_COMMAND_AT]
+    (count_e2, subaccount, own_id, recorded_at_us, expires_at_us, data, digest) = row[7:14]
+    event_count, chain_hash = row[14:_COMMAND_AT]
     recorded = e.decode("recorded", data)
     assert isinstance(recorded, e.Recorded)
     return Entry(
@@ -166,20 +186,21 @@ def entry_of(row: Sequence[Any]) -> Entry:
         ticker=ticker,
         side=side,
         price_e6=price_e6,
+        count_e2=count_e2,
         subaccount=subaccount,
         own_id=bool(own_id),
         recorded_at_us=recorded_at_us,
         expires_at_us=expires_at_us,
         body=recorded.body,
         digest=digest,
-        command=_command(row[_COMMAND_AT:_ORDER_AT]),
+        command=_command(row[_COMMAND_AT:_ORDER_AT], recorded),
         order=_order(row[_ORDER_AT:]),
         event_count=event_count,
         chain_hash=chain_hash,
     )
 
 
-def _command(values: Sequence[Any]) -> Command:
+def _command(values: Sequence[Any], recorded: e.Recorded) -> Command:
     (kind, state, attempts, live, id_taken, epoch, first_signed_ms, last_signed_ms) = values[:8]
     (not_before_us, reason, detail) = values[8:]
     return Command(
@@ -194,15 +215,18 @@ def _command(values: Sequence[Any]) -> Command:
         not_before_us=not_before_us,
         reason=Reason(reason) if reason is not None else None,
         detail=detail,
+        terms=terms_of(recorded) if recorded.kind in MODIFIES else None,
     )
 
 
 def _order(values: Sequence[Any]) -> Order:
-    (count_e2, status, order_id, fill_count_e2, remaining_count_e2, average_fill_price_e6, fees_e6) = values[:7]
-    (traded_count_e2, traded_value_e8, traded_fees_e6, fact_ts_ms, created_ts_ms) = values[7:12]
-    (late, reason, detail, sent_at_us) = values[12:]
+    (count_e2, price_e6, terms_elsewhere, status, order_id, fill_count_e2, remaining_count_e2) = values[:7]
+    (average_fill_price_e6, fees_e6, traded_count_e2, traded_value_e8, traded_fees_e6) = values[7:12]
+    (fact_ts_ms, created_ts_ms, late, reason, detail, sent_at_us) = values[12:]
     return Order(
         count_e2=count_e2,
+        price_e6=price_e6,
+        terms_elsewhere=bool(terms_elsewhere),
         status=OrderStatus(status),
         order_id=order_id,
         fill_count_e2=fill_count_e2,

@@ -28,6 +28,7 @@ from sqlalchemy.dialects.sqlite import INTEGER
 from oms.lifecycle.states import (
     UNFINISHED,
     Action,
+    ActionKind,
     CommandKind,
     CommandState,
     OrderStatus,
@@ -39,7 +40,7 @@ from oms.lifecycle.states import (
 )
 
 # The revision that these tables are at. A test holds it equal to the head of migrations/.
-HEAD = "0001"
+HEAD = "0002"
 # "OMSL" in ASCII: SQLite's header field that says whose file this is.
 APPLICATION_ID = 0x4F4D534C
 # The watermark that the account's orders were read up to then (exchange time); a copy of a ledger loses it.
@@ -164,6 +165,7 @@ orders = Table(
     Column("reduce_only", Big, nullable=False),
     Column("expiration_time", Big),
     Column("subaccount", Big),
+    Column("order_group_id", Text),
     Column("action", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("own_id", Big, nullable=False),
@@ -174,6 +176,10 @@ orders = Table(
     # the projection of its events
     Column("status", Text, nullable=False),
     Column("order_id", Text),
+    # What rests under this order now: as recorded, or as amended since, by us or elsewhere.
+    Column("working_price_e6", Big, nullable=False),
+    Column("working_count_e2", Big, nullable=False),
+    Column("terms_elsewhere", Big, nullable=False),  # the working terms are nothing that this ledger asked for
     Column("fill_count_e2", Big, nullable=False),
     Column("remaining_count_e2", Big),
     Column("average_fill_price_e6", Big),
@@ -201,6 +207,7 @@ orders = Table(
     _flag("reduce_only"),
     _flag("own_id"),
     _flag("late"),
+    _flag("terms_elsewhere"),
     _check("length(client_order_id) BETWEEN 1 AND 64", "client_order_id_length"),
     _check("price_e6 > 0 AND price_e6 < 1000000", "price_inside"),
     _check("count_e2 > 0", "count_positive"),
@@ -285,11 +292,13 @@ events = Table(
     sqlite_strict=True,
 )
 
+# Every trade of the account that was shown, each trade_id once: those of orders of this ledger follow from its events,
+# those without an order_key belong to orders made elsewhere.
 fills = Table(
     "fills",
     metadata,
     Column("trade_id", Text, primary_key=True),
-    Column("order_key", Big, ForeignKey("orders.key"), nullable=False),
+    Column("order_key", Big, ForeignKey("orders.key")),
     Column("order_id", Text, nullable=False),
     Column("ticker", Text, nullable=False),
     Column("side", Text, nullable=False),
@@ -298,10 +307,12 @@ fills = Table(
     Column("fee_e6", Big, nullable=False),
     Column("is_taker", Big, nullable=False),
     Column("ts_ms", Big, nullable=False),
+    Column("subaccount", Big),  # NULL: the exchange did not say, or it is the one of its order
     one_of("side", Side),
     _flag("is_taker"),
     _check("count_e2 > 0", "count_positive"),
     Index("ix_fills_order_key", "order_key"),
+    Index("ix_fills_ts_ms", "ts_ms"),
     sqlite_strict=True,
 )
 
@@ -322,21 +333,155 @@ settlements = Table(
     "settlements",
     metadata,
     Column("ticker", Text, primary_key=True),
-    Column("settled_time", Text, primary_key=True),
-    Column("result", Text, nullable=False),
+    Column("subaccount", Big, primary_key=True, autoincrement=False),
+    Column("settled_ts_ms", Big, primary_key=True, autoincrement=False),
+    Column("event_ticker", Text, nullable=False),
+    Column("result", Text, nullable=False),  # yes | no | scalar, or a word that we do not know
+    Column("yes_count_e2", Big, nullable=False),
+    Column("yes_cost_e6", Big, nullable=False),
+    Column("no_count_e2", Big, nullable=False),
+    Column("no_cost_e6", Big, nullable=False),
+    Column("value_e6", Big),  # of one YES contract, where the exchange says it
     Column("revenue_e6", Big, nullable=False),
     Column("fee_e6", Big, nullable=False),
-    Column("as_of_ms", Big, nullable=False),
     sqlite_strict=True,
 )
 
+# Readings of the balance; of several in a row that are equal, the first and the last.
 balances = Table(
     "balances",
     metadata,
     Column("subaccount", Big, primary_key=True, autoincrement=False),
+    Column("as_of_ms", Big, primary_key=True, autoincrement=False),
     Column("balance_e6", Big, nullable=False),
     Column("portfolio_value_e6", Big, nullable=False),
+    sqlite_strict=True,
+)
+
+# What the exchange said of a market when it was last asked: a cache with its age.
+markets = Table(
+    "markets",
+    metadata,
+    Column("ticker", Text, primary_key=True),
+    Column("event_ticker", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("close_ts_ms", Big),
+    Column("price_ranges", Text, nullable=False),  # canonical JSON: [[start_e6, end_e6, step_e6], ...]
+    Column("yes_bid_e6", Big),
+    Column("yes_ask_e6", Big),
+    Column("last_price_e6", Big),
+    Column("result", Text, nullable=False),  # "" until there is one
+    Column("settlement_value_e6", Big),
+    Column("exchange_index", Big),
+    Column("read_at_us", Big, nullable=False),
+    sqlite_strict=True,
+)
+
+# Orders at the exchange that this ledger did not make, as they were last seen.
+external_orders = Table(
+    "external_orders",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("client_order_id", Text, nullable=False),
+    Column("ticker", Text, nullable=False),
+    Column("side", Text, nullable=False),
+    Column("price_e6", Big, nullable=False),
+    Column("initial_count_e2", Big, nullable=False),
+    Column("fill_count_e2", Big, nullable=False),
+    Column("remaining_count_e2", Big, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("subaccount", Big),
+    Column("created_ts_ms", Big),
     Column("as_of_ms", Big, nullable=False),
+    one_of("side", Side),
+    Index("ix_external_orders_resting", "ticker", sqlite_where=text("status = 'resting'")),
+    sqlite_strict=True,
+)
+
+# What the last complete reading found that does not fit; replaced by every such reading.
+breaks = Table(
+    "breaks",
+    metadata,
+    Column("name", Text, primary_key=True),  # kind and ids: the same break again is the same row
+    Column("kind", Text, nullable=False),
+    Column("client_order_id", Text),
+    Column("order_id", Text),
+    Column("ticker", Text),
+    Column("expected", Text, nullable=False),
+    Column("seen", Text, nullable=False),
+    Column("suggestion", Text, nullable=False),
+    Column("first_seen_us", Big, nullable=False),
+    Column("last_seen_us", Big, nullable=False),
+    sqlite_strict=True,
+)
+
+order_groups = Table(
+    "order_groups",
+    metadata,
+    Column("order_group_id", Text, primary_key=True),
+    Column("name", Text, unique=True),  # what a person calls it here
+    Column("subaccount", Big),
+    Column("exchange_index", Big),
+    Column("contracts_limit_e2", Big),
+    Column("is_auto_cancel_enabled", Big),
+    Column("state", Text, nullable=False),
+    Column("as_of_us", Big, nullable=False),
+    _check("state IN ('open', 'triggered', 'deleted')", "state_known"),
+    sqlite_strict=True,
+)
+
+# Requests about no order of ours: cancel all, cancel somebody else's order, order groups. What `commands` is to orders:
+# a projection of `action_events`, which are chained per action.
+actions = Table(
+    "actions",
+    metadata,
+    Column("key", Big, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("target", Text, nullable=False),  # order_id, order_group_id or its name here; "" for the whole account
+    Column("ticker", Text),
+    Column("subaccount", Big),
+    Column("body", Text, nullable=False),  # exactly what every attempt sends
+    Column("state", Text, nullable=False),
+    Column("attempts", Big, nullable=False),
+    Column("live", Text, nullable=False),
+    Column("epoch", Big),
+    Column("first_signed_ms", Big),
+    Column("last_signed_ms", Big),
+    Column("not_before_us", Big, nullable=False),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("created_at_us", Big, nullable=False),
+    Column("updated_at_us", Big, nullable=False),
+    Column("event_count", Big, nullable=False),
+    Column("chain_hash", LargeBinary, nullable=False),
+    one_of("kind", ActionKind),
+    one_of("state", CommandState),
+    one_of("reason", Reason),
+    _check("attempts >= 0", "attempts_positive"),
+    _check("state NOT IN ('on_wire', 'in_doubt') OR live <> ''", "doubt_has_live_attempt"),
+    _check("state IN ('on_wire', 'in_doubt', 'parked') OR live = ''", "only_doubt_has_live_attempt"),
+    Index(
+        "ix_actions_unfinished",
+        "key",
+        sqlite_where=text(UNFINISHED_SQL),
+        postgresql_where=text(UNFINISHED_SQL),
+    ),
+    sqlite_strict=True,
+)
+
+action_events = Table(
+    "action_events",
+    metadata,
+    Column("seq", Big, primary_key=True),
+    Column("action_key", Big, ForeignKey("actions.key"), nullable=False),
+    Column("n", Big, nullable=False),
+    Column("epoch", Big),
+    Column("at_us", Big, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    _check("n > 0", "n_positive"),
+    UniqueConstraint("action_key", "n"),
     sqlite_strict=True,
 )
 

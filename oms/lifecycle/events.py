@@ -29,6 +29,11 @@ class Recorded(Event, frozen=True, tag="recorded"):
     own_id: bool = False  # the caller brought the client_order_id; it is proof only together with the fields
     tag: str | None = None
     submit_before_us: int | None = None
+    # what an amend or decrease asks for: see states.Terms
+    price_e6: int | None = None
+    count_e2: int | None = None
+    expiration_time: int | None = None
+    reduce_to_e2: int | None = None
 
 
 class Claimed(Event, frozen=True, tag="claimed"):
@@ -77,7 +82,7 @@ class Resolved(Event, frozen=True, tag="resolved"):
 
 
 class Moot(Event, frozen=True, tag="moot"):
-    """A cancel whose order ended first, or never came to be."""
+    """A cancel, amend or decrease whose order ended first, or never came to be."""
 
     detail: str
 
@@ -110,6 +115,24 @@ class CancelAcknowledged(Event, frozen=True, tag="cancel_acknowledged"):
     attempt: int
     order_id: str
     reduced_by_e2: int
+    ts_ms: int | None = None
+
+
+class AmendAcknowledged(Event, frozen=True, tag="amend_acknowledged"):
+    """The exchange answered an amend with the order_id we asked about."""
+
+    attempt: int
+    order_id: str
+    ts_ms: int | None = None
+    remaining_count_e2: int | None = None  # named only where something changed
+
+
+class DecreaseAcknowledged(Event, frozen=True, tag="decrease_acknowledged"):
+    """The exchange answered a decrease with the order_id we asked about."""
+
+    attempt: int
+    order_id: str
+    remaining_count_e2: int
     ts_ms: int | None = None
 
 
@@ -162,6 +185,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fill_cost_e6: int = 0
     created_ts_ms: int | None = None
     updated_ts_ms: int | None = None
+    expiration_time: int | None = None  # unix seconds
     subaccount: int | None = None
     user_id: str = ""
 
@@ -184,7 +208,7 @@ class FoundForeign(Event, frozen=True, tag="found_foreign"):
 
 
 class EffectSeen(Event, frozen=True, tag="effect_seen"):
-    """A read shows what a cancel asked for."""
+    """A read shows what a cancel, amend or decrease asked for."""
 
     source: str
     as_of_ms: int
@@ -230,6 +254,8 @@ DECISIONS: tuple[type[Event], ...] = (
 EVIDENCE: tuple[type[Event], ...] = (
     Acknowledged,
     CancelAcknowledged,
+    AmendAcknowledged,
+    DecreaseAcknowledged,
     NotProcessed,
     AttemptRefused,
     AttemptUnknown,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from oms.errors import InvalidTransition
 from oms.lifecycle import events as e
-from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason
+from oms.lifecycle.states import MODIFIES, Command, CommandKind, CommandState, Order, OrderStatus, Reason, Terms
 from oms.lifecycle.table import Rule, may_move, rule_of
 
 S = CommandState
@@ -20,7 +20,19 @@ _WORDS = {s.value: s for s in (OrderStatus.RESTING, OrderStatus.EXECUTED, OrderS
 
 def begin(event: e.Recorded) -> Command:
     """The command that a Recorded event brings into being."""
-    return Command(kind=event.kind)
+    if event.kind not in MODIFIES:
+        return Command(kind=event.kind)
+    return Command(kind=event.kind, terms=terms_of(event))
+
+
+def terms_of(event: e.Recorded) -> Terms:
+    """What a recorded amend or decrease asks for."""
+    return Terms(
+        price_e6=event.price_e6,
+        count_e2=event.count_e2,
+        expiration_time=event.expiration_time,
+        reduce_to_e2=event.reduce_to_e2,
+    )
 
 
 def apply(command: Command, order: Order, event: e.Event) -> tuple[Command, Order]:
@@ -37,7 +49,10 @@ def apply(command: Command, order: Order, event: e.Event) -> tuple[Command, Orde
     after = _command_after(command, rule, event)
     if command.kind is CommandKind.CREATE:
         return after, _created(order, after, rule, event)
-    return after, _canceled(order, event)
+    if command.kind is CommandKind.CANCEL:
+        return after, _canceled(order, event)
+    assert command.terms is not None
+    return after, _modified(order, command.terms, event)
 
 
 def _fits(command: Command, order: Order, event: e.Event) -> bool:
@@ -46,7 +61,7 @@ def _fits(command: Command, order: Order, event: e.Event) -> bool:
         case e.Claimed():
             return event.attempt == command.attempts + 1
         case e.Requeued():
-            return command.kind is CommandKind.CANCEL or order.status is OrderStatus.PENDING
+            return command.kind is not CommandKind.CREATE or order.status is OrderStatus.PENDING
         case _:
             return True
 
@@ -264,6 +279,37 @@ def _canceled(order: Order, event: e.Event) -> Order:
     return _order_shown(order, event)
 
 
+def _modified(order: Order, terms: Terms, event: e.Event) -> Order:
+    """The order after an event of one of its amends or decreases that has a row in the table."""
+    match event:
+        case e.AmendAcknowledged():
+            assert terms.price_e6 is not None
+            assert terms.count_e2 is not None
+            count, price = terms.count_e2, terms.price_e6
+            remaining = max(0, count - order.fill_count_e2)
+            if event.remaining_count_e2 is not None:
+                remaining = event.remaining_count_e2
+        case e.DecreaseAcknowledged():
+            # Of trades that are not known yet the next reading tells, and of the count with them.
+            count, price = order.fill_count_e2 + event.remaining_count_e2, order.price_e6
+            remaining = event.remaining_count_e2
+        case e.EffectSeen():
+            shown = _order_shown(order, event)
+            return replace(shown, terms_elsewhere=False)
+        case _:
+            return _order_shown(order, event)
+    if event.order_id != order.order_id or order.status is not OrderStatus.RESTING:
+        return order
+    return replace(
+        order,
+        count_e2=count,
+        price_e6=price,
+        remaining_count_e2=remaining,
+        terms_elsewhere=False,
+        fact_ts_ms=max(order.fact_ts_ms, event.ts_ms or 0),
+    )
+
+
 def _order_shown(order: Order, event: e.Event) -> Order:
     """The order after evidence that moves no command."""
     match event:
@@ -286,12 +332,18 @@ def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, late: bool) -> Order:
         status = status_from_counts(seen.initial_count_e2, seen.fill_count_e2, seen.remaining_count_e2)
     if not may_move(order.status, status):
         status = order.status
+    count, price = order.count_e2, order.price_e6
+    if status is OrderStatus.RESTING and seen.remaining_count_e2 > 0:
+        count, price = seen.fill_count_e2 + seen.remaining_count_e2, seen.price_e6
     newer = seen.fill_count_e2 >= order.fill_count_e2
     remaining = seen.remaining_count_e2 if newer else order.remaining_count_e2
     return replace(
         order,
         status=status,
         order_id=seen.order_id,
+        count_e2=count,
+        price_e6=price,
+        terms_elsewhere=order.terms_elsewhere or (count, price) != (order.count_e2, order.price_e6),
         fill_count_e2=max(order.fill_count_e2, seen.fill_count_e2),
         remaining_count_e2=remaining if status is OrderStatus.RESTING else 0,
         fees_e6=seen.fees_e6 if newer else order.fees_e6,

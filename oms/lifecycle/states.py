@@ -58,6 +58,24 @@ class CommandKind(StrEnum):
 
     CREATE = "create"
     CANCEL = "cancel"
+    AMEND = "amend"
+    DECREASE = "decrease"
+
+
+# Change what rests of an order: one at a time for each order, and a cancel makes those that wait needless.
+MODIFIES = (CommandKind.AMEND, CommandKind.DECREASE)
+
+
+class ActionKind(StrEnum):
+    """What a request about no order of this ledger asks for."""
+
+    CANCEL_ALL = "cancel_all"
+    CANCEL_EXTERNAL = "cancel_external"
+    GROUP_CREATE = "group_create"
+    GROUP_TRIGGER = "group_trigger"
+    GROUP_RESET = "group_reset"
+    GROUP_LIMIT = "group_limit"
+    GROUP_DELETE = "group_delete"
 
 
 class CommandState(StrEnum):
@@ -110,8 +128,27 @@ class Reason(StrEnum):
     SENDER_DIED = "sender_died"  # sent by a run that ended before its answer was recorded
     ID_TAKEN = "id_taken"  # the exchange says an order with this id exists; it has to be read
     CONFLICT = "conflict"  # parked: an order under our id cannot be ours
+    SUPERSEDED = "superseded"  # a newer command for the same order made it needless before it was sent
+    LIMIT = "limit"  # one of your own limits; its name and value are the detail
     WAITING = "waiting"  # not processed so far (rate limit, pause, no connection); it will be tried again
     RESOLVED_BY_HAND = "resolved_by_hand"
+    # Why an order at the exchange ended before it was filled, where that can be told
+    REMAINDER = "remainder"  # immediate_or_cancel, fill_or_kill: what did not trade at once
+    EXPIRY = "expiry"  # its expiration_time came
+    MARKET_CLOSED = "market_closed"
+    SELF_TRADE = "self_trade"
+    ORDER_GROUP = "order_group"  # its group was triggered
+    CANCEL_ALL = "cancel_all"  # everything of the account was canceled at once from here
+    CANCELED_ELSEWHERE = "canceled_elsewhere"  # by the website, another program, or the exchange itself
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What an amend or a decrease asks for; absolute, so that asking twice is asking once."""
+
+    price_e6: int | None = None  # amend
+    count_e2: int | None = None  # amend: the total, what has traded included
+    expiration_time: int | None = None  # amend: unix seconds, 0 for none, None to leave it as it is
+    reduce_to_e2: int | None = None  # decrease: what may remain
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -128,12 +165,15 @@ class Command(msgspec.Struct, frozen=True):
     not_before_us: int = 0  # backoff: not to be claimed earlier
     reason: Reason | None = None
     detail: str | None = None
+    terms: Terms | None = None  # of an amend or decrease
 
 
 class Order(msgspec.Struct, frozen=True):
     """One order as far as the exchange has shown it (its intent is kept beside it and never changes)."""
 
-    count_e2: int
+    count_e2: int  # in all: as recorded, or as amended and decreased since
+    price_e6: int  # the YES price it rests at, likewise
+    terms_elsewhere: bool = False  # count and price are nothing that this ledger asked for
     status: OrderStatus = OrderStatus.PENDING
     order_id: str | None = None
     fill_count_e2: int = 0

@@ -4,13 +4,13 @@ Every rule of docs/lifecycle.md is one row here, and its pictures are drawn from
 EVENT leads to NEXT, or to NEXT_IF_LIVE while another attempt of the command has no definite outcome (an answer settles
 only its own attempt; one to an earlier attempt leaves the later one on the wire). Evidence without a row is recorded
 and changes nothing, because evidence never raises; a decision of ours without a row is a bug and raises
-InvalidTransition. ONLY_FOR says which events are about creates or cancels only; for the other kind they have no row.
+InvalidTransition. ONLY_FOR says which events are about commands of some kinds only; for the others they have no row.
 """
 
 from dataclasses import dataclass
 
 from oms.lifecycle import events as e
-from oms.lifecycle.states import CommandKind, OrderStatus
+from oms.lifecycle.states import MODIFIES, CommandKind, OrderStatus
 from oms.lifecycle.states import CommandState as S
 
 
@@ -36,10 +36,14 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     (S.QUEUED, e.FoundForeign): Rule(S.PARKED),
     (S.QUEUED, e.Acknowledged): _YES,
     (S.QUEUED, e.CancelAcknowledged): _YES,
+    (S.QUEUED, e.AmendAcknowledged): _YES,
+    (S.QUEUED, e.DecreaseAcknowledged): _YES,
     (S.QUEUED, e.EffectSeen): _YES,
     # on_wire: one attempt is with a sender of this epoch
     (S.ON_WIRE, e.Acknowledged): _YES,
     (S.ON_WIRE, e.CancelAcknowledged): _YES,
+    (S.ON_WIRE, e.AmendAcknowledged): _YES,
+    (S.ON_WIRE, e.DecreaseAcknowledged): _YES,
     (S.ON_WIRE, e.Found): _YES,
     (S.ON_WIRE, e.EffectSeen): _YES,
     (S.ON_WIRE, e.NotProcessed): Rule(S.QUEUED, S.IN_DOUBT),
@@ -51,6 +55,8 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     # in_doubt: some attempt has no definite outcome
     (S.IN_DOUBT, e.Acknowledged): _YES,
     (S.IN_DOUBT, e.CancelAcknowledged): _YES,
+    (S.IN_DOUBT, e.AmendAcknowledged): _YES,
+    (S.IN_DOUBT, e.DecreaseAcknowledged): _YES,
     (S.IN_DOUBT, e.Found): _YES,
     (S.IN_DOUBT, e.EffectSeen): _YES,
     (S.IN_DOUBT, e.FoundForeign): Rule(S.PARKED),
@@ -67,11 +73,15 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     (S.ABSENT, e.Acknowledged): _LATE,
     (S.ABSENT, e.EffectSeen): _YES,
     (S.ABSENT, e.CancelAcknowledged): _YES,
+    (S.ABSENT, e.AmendAcknowledged): _YES,
+    (S.ABSENT, e.DecreaseAcknowledged): _YES,
     (S.ABSENT, e.FoundForeign): Rule(S.PARKED),
     # refused, withdrawn: final unless the order turns up after all
     (S.REFUSED, e.Found): _LATE,
     (S.REFUSED, e.Acknowledged): _LATE,
     (S.REFUSED, e.CancelAcknowledged): _YES,
+    (S.REFUSED, e.AmendAcknowledged): _YES,
+    (S.REFUSED, e.DecreaseAcknowledged): _YES,
     (S.WITHDRAWN, e.Found): _LATE,
     (S.WITHDRAWN, e.Acknowledged): _LATE,
     # parked: a person decides, or the exchange shows ours after all
@@ -79,26 +89,34 @@ COMMAND_TABLE: dict[tuple[S, type[e.Event]], Rule] = {
     (S.PARKED, e.Acknowledged): _YES,
     (S.PARKED, e.EffectSeen): _YES,
     (S.PARKED, e.CancelAcknowledged): _YES,
+    (S.PARKED, e.AmendAcknowledged): _YES,
+    (S.PARKED, e.DecreaseAcknowledged): _YES,
     (S.PARKED, e.Resolved): Rule(S.ACCEPTED, otherwise=S.ABSENT),  # where the person says that it is not there
 }
 
-ONLY_FOR: dict[type[e.Event], CommandKind] = {
-    e.Acknowledged: CommandKind.CREATE,
-    e.IdTaken: CommandKind.CREATE,
-    e.Found: CommandKind.CREATE,
-    e.FoundForeign: CommandKind.CREATE,
-    e.AbsenceProven: CommandKind.CREATE,
-    e.Resolved: CommandKind.CREATE,
-    e.CancelAcknowledged: CommandKind.CANCEL,
-    e.EffectSeen: CommandKind.CANCEL,
-    e.EffectAbsent: CommandKind.CANCEL,
-    e.Moot: CommandKind.CANCEL,
+_CREATES = frozenset({CommandKind.CREATE})
+_CHANGES = frozenset({CommandKind.CANCEL, *MODIFIES})
+
+ONLY_FOR: dict[type[e.Event], frozenset[CommandKind]] = {
+    e.Acknowledged: _CREATES,
+    e.IdTaken: _CREATES,
+    e.Found: _CREATES,
+    e.FoundForeign: _CREATES,
+    e.AbsenceProven: _CREATES,
+    e.Resolved: _CREATES,
+    e.CancelAcknowledged: frozenset({CommandKind.CANCEL}),
+    e.AmendAcknowledged: frozenset({CommandKind.AMEND}),
+    e.DecreaseAcknowledged: frozenset({CommandKind.DECREASE}),
+    e.EffectSeen: _CHANGES,
+    e.EffectAbsent: _CHANGES,
+    e.Moot: _CHANGES,
 }
 
 
 def rule_of(kind: CommandKind, state: S, event: type[e.Event]) -> Rule | None:
     """The row for an event in a state; None where the event moves no command of that kind."""
-    if ONLY_FOR.get(event, kind) is not kind:
+    kinds = ONLY_FOR.get(event)
+    if kinds is not None and kind not in kinds:
         return None
     return COMMAND_TABLE.get((state, event))
 

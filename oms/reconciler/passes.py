@@ -17,7 +17,7 @@ from oms.ledger.rows import Entry
 from oms.ledger.strangers import Stranger
 from oms.lifecycle import events as e
 from oms.lifecycle.events import Snapshot
-from oms.lifecycle.states import CommandKind, CommandState, Resend
+from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Resend
 from oms.reconciler import apply
 from oms.reconciler.gather import Scan
 from oms.records import BreakRecord
@@ -147,15 +147,16 @@ class Reconciler:
         creates = [x for x in before if x.command.kind is CommandKind.CREATE]
         if creates:
             self._conclude_absences(self._scan(self._scan_start_ms(creates)))
-        self._settle_cancels()
+        self._settle_changes()
         left = queries.doubts(self.ledger)
         self.findings.resolved += max(0, len(before) - len(left))
         return len(left)
 
-    def report_parked(self) -> None:
-        """Every order that waits for a person's decision is a break, however long it has waited."""
+    def report_standing(self) -> None:
+        """Every order that waits for a person's decision, or rests as nobody asked for here, however long ago."""
         doubts = queries.doubts(self.ledger)
         self.findings.report(compare.parked_break(x) for x in doubts if x.command.state is CommandState.PARKED)
+        self._report_amended(queries.amended_elsewhere(self.ledger))
 
     def _scan_start_ms(self, creates: list[Entry]) -> int | None:
         """How far back orders in doubt can be; None, to the beginning, where a 409 told of one that may be older."""
@@ -196,6 +197,13 @@ class Reconciler:
         after = apply.apply(self.ledger, conclusions, self.settings.now_us())
         for entry, event in conclusions:
             self._count(entry, after[entry.command_key], event)
+        self._report_amended(after.get(x.command_key, x) for x in known.values())
+
+    def _report_amended(self, entries: Iterable[Entry]) -> None:
+        """Terms that nobody asked for here, unless a change of ours is in doubt: then it may be what is seen."""
+        amended = [x for x in entries if x.order.terms_elsewhere and x.order.status is OrderStatus.RESTING]
+        doubtful = queries.changes_open(self.ledger, [x.order_key for x in amended]) if amended else set()
+        self.findings.report(compare.amended_break(x) for x in amended if x.order_key not in doubtful)
 
     def _count(self, before: Entry, after: Entry, event: e.Event) -> None:
         if isinstance(event, e.Found):
@@ -276,19 +284,22 @@ class Reconciler:
     def _same_user(self, scan: Scan) -> bool:
         return self.ledger.identity().user_id in scan.user_ids
 
-    # -- cancels --------------------------------------------------------------------------------------------------
+    # -- cancels, amends, decreases --------------------------------------------------------------------------------
 
-    def _settle_cancels(self) -> None:
-        cancels = [
+    def _settle_changes(self) -> None:
+        changes = [
             x
             for x in queries.doubts(self.ledger)
-            if x.command.kind is CommandKind.CANCEL and x.command.state is CommandState.IN_DOUBT
+            if x.command.kind is not CommandKind.CREATE and x.command.state is CommandState.IN_DOUBT
         ]
-        for entry in cancels:
-            as_of_ms = self.venue.exchange.user_data_timestamp_ms()
+        policy = self._policy(changes)
+        as_of_ms = 0
+        for number, entry in enumerate(changes):
+            if number % _SINGLE_READS == 0:  # how fresh the data are is asked before they are read
+                as_of_ms = self.venue.exchange.user_data_timestamp_ms()
             order_id = entry.order.order_id
             seen = self.venue.account.get_order(order_id) if order_id is not None else None
-            events = compare.settle_cancel(entry, seen, as_of_ms, self.settings.horizon_ms)
+            events = compare.settle_change(entry, seen, as_of_ms, policy)
             after = apply.apply(self.ledger, [(entry, event) for event in events], self.settings.now_us())
             settled = after.get(entry.command_key)
             if settled is not None and settled.command.state is CommandState.ABSENT:

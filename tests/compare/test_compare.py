@@ -9,7 +9,7 @@ import pytest
 from oms import compare
 from oms.compare import Policy, View
 from oms.lifecycle import events as e
-from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason, Resend
+from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason, Resend, Terms
 
 SIGNED, HORIZON = 1_000_000, 3_000
 FENCE = SIGNED + HORIZON
@@ -22,7 +22,7 @@ IN_DOUBT = Command(
     first_signed_ms=SIGNED,
     last_signed_ms=SIGNED,
 )
-PENDING = Order(count_e2=100)
+PENDING = Order(count_e2=100, price_e6=10_000)
 SEEN = e.Snapshot(
     order_id="o1",
     client_order_id="c1",
@@ -49,12 +49,14 @@ class Known:
     ticker: str = "T"
     side: str = "bid"
     price_e6: int = 10_000
+    count_e2: int = 100
     own_id: bool = False
     recorded_at_us: int = (SIGNED - 1_000) * 1000
     expires_at_us: int | None = None
 
 
 LIVE = Order(
+    price_e6=10_000,
     count_e2=100,
     status=OrderStatus.RESTING,
     order_id="o1",
@@ -261,9 +263,11 @@ def test_an_absent_order_is_sent_again_or_ends_for_a_reason(known: Known, how: P
 CANCEL = command(kind=CommandKind.CANCEL)
 
 
-def settled(shown: e.Snapshot | None, as_of_ms: int = FENCE, known: Known | None = None) -> list[str]:
+def settled(
+    shown: e.Snapshot | None, as_of_ms: int = FENCE, known: Known | None = None, how: Policy | None = None
+) -> list[str]:
     known = known or Known(command=CANCEL, order=LIVE)
-    return [e.kind_of(event) for event in compare.settle_cancel(known, shown, as_of_ms, HORIZON)]
+    return [e.kind_of(event) for event in compare.settle_change(known, shown, as_of_ms, how or policy())]
 
 
 def test_a_cancel_is_settled_by_what_a_read_of_the_order_shows() -> None:
@@ -287,8 +291,57 @@ def test_the_cancel_of_an_order_that_has_ended_is_moot_without_a_read(status: st
 
 
 def test_a_cancel_without_effect_is_given_up_after_its_last_attempt() -> None:
-    last = Known(command=msgspec.structs.replace(CANCEL, attempts=compare.MAX_CANCEL_ATTEMPTS), order=LIVE)
+    last = Known(command=msgspec.structs.replace(CANCEL, attempts=compare.MAX_CHANGE_ATTEMPTS), order=LIVE)
     assert settled(SEEN, FENCE, last) == ["effect_absent"]
+
+
+# -- amends and decreases
+
+AMEND = command(kind=CommandKind.AMEND, terms=Terms(price_e6=20_000, count_e2=300))
+DECREASE = command(kind=CommandKind.DECREASE, terms=Terms(reduce_to_e2=40))
+
+
+def changed(kind: Command, shown: e.Snapshot | None, as_of_ms: int = FENCE, **how: object) -> list[str]:
+    return settled(shown, as_of_ms, Known(command=kind, order=LIVE), policy(**how))
+
+
+def test_an_amend_is_settled_by_a_read_that_is_past_its_fence() -> None:
+    there = seen(price_e6=20_000, fill_count_e2=100, remaining_count_e2=200)
+    assert changed(AMEND, there) == ["effect_seen"]
+    assert changed(AMEND, there, FENCE - 1) == [], "a read from before may show the terms of an earlier amend"
+    assert changed(AMEND, seen(price_e6=20_000, remaining_count_e2=200)) == ["effect_absent", "requeued"]
+    assert changed(AMEND, seen(remaining_count_e2=300)) == ["effect_absent", "requeued"]
+    assert changed(AMEND, None) == []
+    assert changed(AMEND, seen(order_id="o2", price_e6=20_000, remaining_count_e2=300)) == []
+
+
+def test_a_decrease_is_done_when_no_more_remains_than_it_allows() -> None:
+    assert changed(DECREASE, seen(remaining_count_e2=40)) == ["effect_seen"]
+    assert changed(DECREASE, seen(fill_count_e2=80, remaining_count_e2=20)) == ["effect_seen"]
+    assert changed(DECREASE, seen(remaining_count_e2=41)) == ["effect_absent", "requeued"]
+
+
+def test_an_amend_of_the_expiry_alone_is_seen_by_the_expiry() -> None:
+    terms = Terms(price_e6=10_000, count_e2=100, expiration_time=77)
+    amend = command(kind=CommandKind.AMEND, terms=terms)
+    assert changed(amend, seen(expiration_time=77)) == ["effect_seen"]
+    assert changed(amend, seen(expiration_time=78)) == ["effect_absent", "requeued"]
+    cleared = command(kind=CommandKind.AMEND, terms=msgspec.structs.replace(terms, expiration_time=0))
+    assert changed(cleared, seen(expiration_time=None)) == ["effect_seen"]
+
+
+@pytest.mark.parametrize("status", ["executed", "canceled"])
+def test_a_change_of_an_order_that_ended_first_is_moot(status: str) -> None:
+    assert changed(AMEND, seen(status=status, remaining_count_e2=0)) == ["observed", "moot"]
+    assert settled(None, 0, Known(command=AMEND, order=order(status=OrderStatus(status)))) == ["moot"]
+
+
+@pytest.mark.parametrize("how", [{"resend": Resend.NEVER}, {"cancel_asked": {1}}], ids=["never", "cancel asked"])
+def test_a_change_without_effect_is_not_sent_again_where_policy_forbids(how: dict[str, object]) -> None:
+    assert changed(AMEND, SEEN, **how) == ["effect_absent"]
+    late = Known(command=AMEND, order=LIVE, expires_at_us=50)
+    assert settled(SEEN, FENCE, late) == ["effect_absent"]
+    assert settled(SEEN, FENCE, Known(command=CANCEL, order=LIVE), policy(**how)) == ["effect_absent", "requeued"]
 
 
 # -- breaks
@@ -304,9 +357,12 @@ def test_a_second_order_and_an_amended_one_are_breaks() -> None:
     (duplicate,) = compare.order_breaks(ACCEPTED, seen(order_id="o2", price_e6=1))
     assert (duplicate.kind, duplicate.order_id) == ("duplicate", "o1")
     assert "o2" in duplicate.seen
-    for shown in OTHER_FIELDS.values():
-        (amended,) = compare.order_breaks(ACCEPTED, shown)
-        assert (amended.kind, amended.client_order_id, amended.ticker) == ("amended", "c1", "T")
+    for name, shown in OTHER_FIELDS.items():
+        found = compare.order_breaks(ACCEPTED, shown)
+        assert [each.kind for each in found] == (["amended"] if name in ("ticker", "side") else [])
+    amended = compare.amended_break(replace(ACCEPTED, order=order(price_e6=20_000, count_e2=300)))
+    assert (amended.kind, amended.client_order_id, amended.ticker) == ("amended", "c1", "T")
+    assert (amended.expected, amended.seen) == ("1.00 at 0.0100", "3.00 at 0.0200")
 
 
 def test_every_break_says_what_was_expected_what_was_seen_and_what_to_do() -> None:

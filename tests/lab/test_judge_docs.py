@@ -22,7 +22,7 @@ def block(name: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("kind", ["create", "cancel"])
+@pytest.mark.parametrize("kind", ["create", "cancel", "amend", "decrease"])
 def test_the_judge_knows_the_moves_that_the_page_of_states_shows(kind: str) -> None:
     head, _, *lines = [line.strip("| ").split("|") for line in block(f"{kind}-rows").splitlines()]
     states = [cell.strip() for cell in head[1:]]

@@ -5,11 +5,12 @@ import msgspec
 from oms.errors import InvalidTransition
 from oms.lifecycle import events as e
 from oms.lifecycle import replay
-from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason
+from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason, Terms
 
 S = CommandState
 
 COUNT_E2 = 1000
+PRICE_E6 = 560_000
 SIGNED_MS = 1_000_000
 
 
@@ -22,7 +23,7 @@ def snapshot(
         ticker="T",
         side="bid",
         status=status,
-        price_e6=560_000,
+        price_e6=PRICE_E6,
         initial_count_e2=COUNT_E2,
         fill_count_e2=fill_e2,
         remaining_count_e2=COUNT_E2 - fill_e2 if status == "resting" else 0,
@@ -56,6 +57,10 @@ def sample(word: str, attempt: int = 1) -> e.Event:
             )
         case "cancel_acknowledged":
             return e.CancelAcknowledged(attempt=attempt, order_id="A", reduced_by_e2=COUNT_E2, ts_ms=SIGNED_MS)
+        case "amend_acknowledged":
+            return e.AmendAcknowledged(attempt=attempt, order_id="A", ts_ms=SIGNED_MS)
+        case "decrease_acknowledged":
+            return e.DecreaseAcknowledged(attempt=attempt, order_id="A", remaining_count_e2=100, ts_ms=SIGNED_MS)
         case "not_processed":
             return e.NotProcessed(attempt=attempt, why="rate_limited")
         case "attempt_refused":
@@ -88,6 +93,12 @@ _STATUS_OF = {
 }
 
 
+TERMS = {
+    CommandKind.AMEND: Terms(price_e6=570_000, count_e2=800),
+    CommandKind.DECREASE: Terms(reduce_to_e2=100),
+}
+
+
 def command_in(kind: CommandKind, state: CommandState, live: tuple[int, ...] = (1,)) -> Command:
     """A command that has come to a state; `live` is kept where the state allows a live attempt."""
     may_live = state in (S.ON_WIRE, S.IN_DOUBT, S.PARKED)
@@ -100,6 +111,7 @@ def command_in(kind: CommandKind, state: CommandState, live: tuple[int, ...] = (
         epoch=1,
         first_signed_ms=SIGNED_MS,
         last_signed_ms=SIGNED_MS,
+        terms=TERMS.get(kind),
     )
 
 
@@ -115,6 +127,7 @@ def order_in(status: OrderStatus, fill_e2: int = 0) -> Order:
     is_there = status in (OrderStatus.RESTING, OrderStatus.EXECUTED, OrderStatus.CANCELED)
     return Order(
         count_e2=COUNT_E2,
+        price_e6=PRICE_E6,
         status=status,
         order_id="A" if is_there else None,
         fill_count_e2=fill_e2,

@@ -1,4 +1,4 @@
-"""Every pair of state and event, for creates and for cancels, as one table each.
+"""Every pair of state and event, for each kind of command, as one table each.
 
 `x`: not allowed, raises, nothing changes. `.`: recorded, the command stays as it is. Else: the state it goes to.
 """
@@ -24,6 +24,8 @@ moot                 x          x          x          x          x          x   
 effect_absent        x          x          x          x          x          x          x          x
 acknowledged         accepted   accepted   accepted   .          accepted   accepted   accepted   accepted
 cancel_acknowledged  .          .          .          .          .          .          .          .
+amend_acknowledged   .          .          .          .          .          .          .          .
+decrease_acknowledged .         .          .          .          .          .          .          .
 not_processed        .          queued     queued     .          .          .          .          .
 attempt_refused      .          refused    refused    .          .          .          .          .
 attempt_unknown      .          in_doubt   .          .          .          .          .          .
@@ -48,6 +50,60 @@ moot                 refused    x          refused    x          x          x   
 effect_absent        x          x          absent     x          x          x          x          x
 acknowledged         .          .          .          .          .          .          .          .
 cancel_acknowledged  accepted   accepted   accepted   .          accepted   .          accepted   accepted
+amend_acknowledged   .          .          .          .          .          .          .          .
+decrease_acknowledged .         .          .          .          .          .          .          .
+not_processed        .          queued     queued     .          .          .          .          .
+attempt_refused      .          refused    refused    .          .          .          .          .
+attempt_unknown      .          in_doubt   .          .          .          .          .          .
+id_taken             .          .          .          .          .          .          .          .
+found                .          .          .          .          .          .          .          .
+found_foreign        .          .          .          .          .          .          .          .
+effect_seen          accepted   accepted   accepted   .          .          .          accepted   accepted
+observed             .          .          .          .          .          .          .          .
+filled               .          .          .          .          .          .          .          .
+duplicate_seen       .          .          .          .          .          .          .          .
+"""
+
+AMEND = """
+event                queued     on_wire    in_doubt   accepted   refused    withdrawn  absent     parked
+claimed              on_wire    x          on_wire    x          x          x          x          x
+withdrawn            withdrawn  x          x          x          x          x          x          x
+sender_died          x          in_doubt   x          x          x          x          x          x
+absence_proven       x          x          x          x          x          x          x          x
+requeued             x          x          x          x          x          x          queued     x
+resolved             x          x          x          x          x          x          x          x
+moot                 refused    x          refused    x          x          x          x          x
+effect_absent        x          x          absent     x          x          x          x          x
+acknowledged         .          .          .          .          .          .          .          .
+cancel_acknowledged  .          .          .          .          .          .          .          .
+amend_acknowledged   accepted   accepted   accepted   .          accepted   .          accepted   accepted
+decrease_acknowledged .         .          .          .          .          .          .          .
+not_processed        .          queued     queued     .          .          .          .          .
+attempt_refused      .          refused    refused    .          .          .          .          .
+attempt_unknown      .          in_doubt   .          .          .          .          .          .
+id_taken             .          .          .          .          .          .          .          .
+found                .          .          .          .          .          .          .          .
+found_foreign        .          .          .          .          .          .          .          .
+effect_seen          accepted   accepted   accepted   .          .          .          accepted   accepted
+observed             .          .          .          .          .          .          .          .
+filled               .          .          .          .          .          .          .          .
+duplicate_seen       .          .          .          .          .          .          .          .
+"""
+
+DECREASE = """
+event                queued     on_wire    in_doubt   accepted   refused    withdrawn  absent     parked
+claimed              on_wire    x          on_wire    x          x          x          x          x
+withdrawn            withdrawn  x          x          x          x          x          x          x
+sender_died          x          in_doubt   x          x          x          x          x          x
+absence_proven       x          x          x          x          x          x          x          x
+requeued             x          x          x          x          x          x          queued     x
+resolved             x          x          x          x          x          x          x          x
+moot                 refused    x          refused    x          x          x          x          x
+effect_absent        x          x          absent     x          x          x          x          x
+acknowledged         .          .          .          .          .          .          .          .
+cancel_acknowledged  .          .          .          .          .          .          .          .
+amend_acknowledged   .          .          .          .          .          .          .          .
+decrease_acknowledged accepted   accepted   accepted   .          accepted   .          accepted   accepted
 not_processed        .          queued     queued     .          .          .          .          .
 attempt_refused      .          refused    refused    .          .          .          .          .
 attempt_unknown      .          in_doubt   .          .          .          .          .          .
@@ -89,10 +145,16 @@ def pairs(kind: CommandKind, table: str) -> list[tuple[CommandKind, str, str, st
     return [(kind, line[0], state, cell) for line in lines for state, cell in zip(head[1:], line[1:], strict=True)]
 
 
-ALL = [*pairs(CommandKind.CREATE, CREATE), *pairs(CommandKind.CANCEL, CANCEL)]
+TABLES = {
+    CommandKind.CREATE: CREATE,
+    CommandKind.CANCEL: CANCEL,
+    CommandKind.AMEND: AMEND,
+    CommandKind.DECREASE: DECREASE,
+}
+ALL = [pair for kind, table in TABLES.items() for pair in pairs(kind, table)]
 
 
-@pytest.mark.parametrize("table", [CREATE, CANCEL], ids=["create", "cancel"])
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_the_table_names_every_state_and_every_event(table: str) -> None:
     head, *lines = rows(table)
     assert head[1:] == tuple(CommandState)
@@ -120,7 +182,7 @@ def test_the_rows_of_the_program_are_those_of_this_table() -> None:
 def test_an_answer_settles_only_its_own_attempt(kind: CommandKind) -> None:
     head, *lines = rows(ANSWERS)
     for word, attempt, *cells in lines:
-        if kind is CommandKind.CANCEL and word in ("id_taken", "acknowledged"):
+        if kind is not CommandKind.CREATE and word in ("id_taken", "acknowledged"):
             continue
         for state, expected in zip(head[2:], cells, strict=True):
             command = command_in(kind, S(state), live=(1, 2))

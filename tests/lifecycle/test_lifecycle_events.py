@@ -9,7 +9,8 @@ from oms.lifecycle.states import Action, CommandKind, Outcome
 # The `kind` column of every ledger ever made. Adding a word is free; changing or removing one breaks old ledgers.
 RELEASED = """
 recorded claimed withdrawn sender_died absence_proven requeued resolved moot effect_absent
-acknowledged cancel_acknowledged not_processed attempt_refused attempt_unknown id_taken
+acknowledged cancel_acknowledged amend_acknowledged decrease_acknowledged
+not_processed attempt_refused attempt_unknown id_taken
 found found_foreign effect_seen observed filled duplicate_seen
 """
 

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from histories import COUNT_E2, SIGNED_MS, S, command_in, order_in, order_of, sample, snapshot
+from histories import COUNT_E2, PRICE_E6, SIGNED_MS, S, command_in, order_in, order_of, sample, snapshot
 
 from oms.lifecycle import events as e
 from oms.lifecycle import replay
@@ -224,7 +224,7 @@ def test_a_cancel_that_did_nothing_changes_no_order(word: str) -> None:
 @pytest.mark.parametrize("word", ["acknowledged", "found", "observed"])
 def test_a_second_order_id_is_noticed_and_never_merged(word: str) -> None:
     event = sample(word)
-    order = replay.Order(count_e2=COUNT_E2, status=OrderStatus.RESTING, order_id="Z")
+    order = replay.Order(count_e2=COUNT_E2, price_e6=PRICE_E6, status=OrderStatus.RESTING, order_id="Z")
     assert replay.second_order_id(order, event) == "A"
     assert replay.second_order_id(order_in(OrderStatus.RESTING), event) is None
     assert replay.second_order_id(order_in(OrderStatus.PENDING), event) is None

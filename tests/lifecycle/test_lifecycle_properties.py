@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from histories import COUNT_E2, S, snapshot
+from histories import COUNT_E2, PRICE_E6, S, snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,9 +85,11 @@ class Step:
 def lived(kind: CommandKind, history: Sequence[e.Event | None]) -> list[Step]:
     """The history as far as it is allowed: a decision that is not is left out, evidence always counts."""
     command = replay.begin(e.Recorded(kind=kind))
-    order = Order(count_e2=COUNT_E2)
+    order = Order(count_e2=COUNT_E2, price_e6=PRICE_E6)
     if kind is CommandKind.CANCEL:
-        order = Order(count_e2=COUNT_E2, status=OrderStatus.RESTING, order_id="A", remaining_count_e2=COUNT_E2)
+        order = Order(
+            count_e2=COUNT_E2, price_e6=PRICE_E6, status=OrderStatus.RESTING, order_id="A", remaining_count_e2=COUNT_E2
+        )
     steps: list[Step] = []
     for wanted in history:
         number = command.attempts + 1

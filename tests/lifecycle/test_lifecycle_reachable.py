@@ -5,7 +5,7 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from histories import COUNT_E2, S, sample, snapshot
+from histories import COUNT_E2, PRICE_E6, S, sample, snapshot
 
 from oms.errors import InvalidTransition
 from oms.ledger.ledger import open_ledger
@@ -71,16 +71,19 @@ def reachable(start: Found) -> dict[Found, tuple[Found, e.Event] | None]:
 
 @cache
 def creates() -> list[Found]:
-    return list(reachable((Command(kind=CommandKind.CREATE), Order(count_e2=COUNT_E2))))
+    return list(reachable((Command(kind=CommandKind.CREATE), Order(count_e2=COUNT_E2, price_e6=PRICE_E6))))
 
 
 @cache
 def cancels() -> list[Found]:
     """Cancels of orders in each status that an order can have while it is asked to be canceled."""
     orders = [
-        Order(count_e2=COUNT_E2),
-        Order(count_e2=COUNT_E2, status=OrderStatus.UNSENT, reason=Reason.EXPIRED),
-        *(Order(count_e2=COUNT_E2, status=status, order_id="A", remaining_count_e2=COUNT_E2) for status in AT_EXCHANGE),
+        Order(count_e2=COUNT_E2, price_e6=PRICE_E6),
+        Order(count_e2=COUNT_E2, price_e6=PRICE_E6, status=OrderStatus.UNSENT, reason=Reason.EXPIRED),
+        *(
+            Order(count_e2=COUNT_E2, price_e6=PRICE_E6, status=status, order_id="A", remaining_count_e2=COUNT_E2)
+            for status in AT_EXCHANGE
+        ),
     ]
     return [found for order in orders for found in reachable((Command(kind=CommandKind.CANCEL), order))]
 

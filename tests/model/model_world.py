@@ -101,7 +101,7 @@ Step = tuple[str, State]
 
 def fresh() -> tuple[Command, Order]:
     """The intent as it is when it has just been recorded."""
-    return Command(kind=CommandKind.CREATE), Order(count_e2=COUNT_E2)
+    return Command(kind=CommandKind.CREATE), Order(count_e2=COUNT_E2, price_e6=560_000)
 
 
 def ms(tick: int) -> int:

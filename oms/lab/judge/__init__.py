@@ -5,7 +5,7 @@ the rules are written a second time, from docs/ledger.md and docs/lifecycle.md, 
 itself.
 
     judge(ledger, exchange, is_settled=True)    -> findings, the worst first; none when all holds
-    told(ledger, answers)                       -> answers that the ledger does not bear out (I13)
+    judge(..., told=[Told(...), ...])           -> and what callers were told and the ledger does not bear out (I13)
     examine(...)                                -> the same, rule by rule, with what each looked at
 
 `exchange` is a sandbox's database file, the raw bodies of a live exchange's answers, or None.
@@ -17,7 +17,7 @@ from oms.lab.judge.book import Raw, arrived, count_orders
 from oms.lab.judge.finding import Finding
 from oms.lab.judge.reading import Whose, count_intents, whose
 from oms.lab.judge.rules import INVARIANTS, RULES, Checked, Invariant, Rule, by_weight, examine, judge
-from oms.lab.judge.told import told
+from oms.lab.judge.told import Told
 
 __all__ = [
     "INVARIANTS",
@@ -27,13 +27,13 @@ __all__ = [
     "Invariant",
     "Raw",
     "Rule",
+    "Told",
     "Whose",
     "arrived",
     "by_weight",
     "examine",
     "judge",
     "tally",
-    "told",
     "whose",
 ]
 

@@ -9,9 +9,17 @@ from oms.lab.judge.reading import Row
 from oms.lab.judge.replay import AT_EXCHANGE, UNFINISHED
 from oms.lab.judge.shape import batch_head
 
-_FIXED = ("ticker", "side", "price_e6", "count_e2")
+_FIXED = ("ticker", "side")
 _MOVING = ("status", "fill_count_e2", "remaining_count_e2")
 _OF_TRADE = ("count_e2", "price_e6", "fee_e6")
+
+
+def both_are_of_one_account(case: Case) -> Said:
+    """I16."""
+    if not case.is_one_account:
+        (known,) = (row["user_id"] for row in case.ledger["ledger"])
+        there = ", ".join(sorted(case.exchange.users)[:3])
+        yield None, f"the ledger belongs to user {known}, what was read of the exchange to user {there}: not compared"
 
 
 def no_order_is_doubled(case: Case) -> Said:
@@ -97,12 +105,24 @@ def orders_agree(case: Case) -> Said:
 
 def intents_agree(case: Case) -> Said:
     """I19."""
+    changed = {row["order_key"] for row in case.commands.values() if row["kind"] in ("amend", "decrease")}
     for name, order in case.orders.items():
         seen = case.there.get(name)
         if seen is not None and order["status"] != "pending":
             for field in _FIXED:
                 if order[field] != seen[field]:
                     yield name, _differs(name, field, order[field], seen[field])
+            if order["key"] in changed or order["terms_elsewhere"]:
+                # Whether the initial count of an order follows its amends is not settled; what rests does.
+                terms = {"price_e6": seen["price_e6"], "count_e2": seen["fill_count_e2"] + seen["remaining_count_e2"]}
+                wanted = terms if seen["status"] == "resting" else {}
+                ours = {field: order[f"working_{field}"] for field in wanted}
+            else:
+                wanted = {field: seen[field] for field in ("price_e6", "count_e2")}
+                ours = {field: order[field] for field in wanted}
+            for field, value in wanted.items():
+                if ours[field] != value:
+                    yield name, _differs(name, field, ours[field], value)
 
 
 def nothing_is_ahead_of_the_exchange(case: Case) -> Said:

@@ -34,6 +34,7 @@ _REQUESTS = f"""
 SELECT seq, at_us, method, path, operation, signed_ms, client_order_ids, body_sha256, arrival_of FROM wire
 WHERE method <> 'GET' AND (key_id IS NULL OR key_id IN (SELECT key_id FROM keys WHERE user_id = {_MINE})) ORDER BY seq
 """  # noqa: S608
+_USER = "SELECT value AS user_id FROM meta WHERE name = 'user_id'"
 CREATES = ("CreateOrderV2", "BatchCreateOrdersV2")
 _ARRIVED = "SELECT client_order_ids FROM wire WHERE operation IN ('CreateOrderV2', 'BatchCreateOrdersV2')"
 
@@ -61,6 +62,7 @@ class Book:
     requests: list[Row] | None = None  # writes that arrived, in order; None where nobody keeps a log of them
     as_of_ms: int | None = None  # what came later may be missing; None: nothing is
     unread: list[str] = field(default_factory=list)  # what could not be read
+    users: frozenset[str] = frozenset()  # whose orders these are; empty: nobody says
 
 
 def read_book(exchange: Path | Raw) -> Book:
@@ -81,14 +83,16 @@ def count_orders(exchange: Path) -> int:
 
 def _from_file(database: sqlite3.Connection, _: Path) -> Book:
     held = {(row["ticker"], row["subaccount"]): row["position_e2"] for row in rows(database, _POSITIONS)}
-    return Book(rows(database, _ORDERS), rows(database, _TRADES), held, requests=rows(database, _REQUESTS))
+    users = frozenset(row["user_id"] for row in rows(database, _USER))
+    return Book(rows(database, _ORDERS), rows(database, _TRADES), held, requests=rows(database, _REQUESTS), users=users)
 
 
 # -- bodies ---------------------------------------------------------------------------------------------------------
 
 
 def _from_bodies(raw: Raw) -> Book:
-    book = Book([], [], {}, subaccounts=frozenset(raw.positions), as_of_ms=raw.as_of_ms)
+    users = frozenset(_users(raw.orders))
+    book = Book([], [], {}, subaccounts=frozenset(raw.positions), as_of_ms=raw.as_of_ms, users=users)
     orders = {order["order_id"]: order for order in _read(raw.orders, "orders", _order, book.unread)}
     trades = {(each["trade_id"], each["order_id"]): each for each in _read(raw.fills, "fills", _trade, book.unread)}
     # What moved from one page to the next while they were read is told twice.
@@ -119,6 +123,13 @@ def _items(page: bytes, name: str) -> list[Any]:
     if not isinstance(items, list):
         raise ValueError(f"a body of the exchange's {name} has no list of them")
     return items
+
+
+def _users(pages: Sequence[bytes]) -> Iterator[str]:
+    for page in pages:
+        for item in _items(page, "orders"):
+            if isinstance(item, dict) and isinstance(item.get("user_id"), str) and item["user_id"]:
+                yield item["user_id"]
 
 
 def _order(item: Row) -> Row:

@@ -1,12 +1,13 @@
 """What there is to judge: one ledger, perhaps the exchange's side, and what all rules need to be worked out of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from oms.lab.judge.book import Book
 from oms.lab.judge.reading import Ledger, Row
 from oms.lab.judge.replay import Life, replay
+from oms.lab.judge.told import Told
 
 # What a rule says of one thing that is wrong: the client_order_id it is about, or None, and a sentence.
 Said = Iterator[tuple[str | None, str]]
@@ -17,7 +18,8 @@ class Case:
     """`is_level`: both sides are of one moment, so they have to agree. `is_quiet`: nothing may be left to do.
 
     `is_alone`: nobody else uses the account, so every order there must be in this ledger. `is_complete`: nothing of the
-    ledger was ever lost, so every request that arrived is on its record.
+    ledger was ever lost, so every request that arrived is on its record. `is_timely`: the machine's clock was never set
+    meanwhile, so times on record can be compared. `told`: what callers were told.
     """
 
     ledger: Ledger
@@ -26,6 +28,8 @@ class Case:
     is_quiet: bool = False
     is_alone: bool = True
     is_complete: bool = True
+    is_timely: bool = True
+    told: Sequence[Told] = ()
     orders: dict[str, Row] = field(default_factory=dict)  # by client_order_id
     names: dict[int, str] = field(default_factory=dict)  # client_order_id by key
     events: dict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))  # by order key, in order of n
@@ -39,6 +43,12 @@ class Case:
         """The exchange's side, for rules that are asked only where there is one."""
         assert self.book is not None
         return self.book
+
+    @property
+    def is_one_account(self) -> bool:
+        """Whether ledger and exchange may be of one account: nobody says that they are of two."""
+        known = {row["user_id"] for row in self.ledger["ledger"]} - {None}
+        return not known or not self.exchange.users or bool(known & self.exchange.users)
 
     @property
     def requests(self) -> list[Row]:
@@ -69,7 +79,7 @@ def prepare(case: Case) -> Case:
         events.sort(key=lambda event: event["n"])
     for order in case.ledger["orders"]:
         key = order["key"]
-        case.lives[key] = replay(order["count_e2"], case.events.get(key, []))
+        case.lives[key] = replay(order["count_e2"], order["price_e6"], case.events.get(key, []))
         for event in case.events.get(key, []):
             body = event["said"].get("body") if event["kind"] == "recorded" and event["said"] is not None else None
             if isinstance(body, str) and body:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 from oms.lab.judge.case import Case, Said
 from oms.lab.judge.reading import Row
@@ -10,6 +11,7 @@ from oms.lab.judge.replay import AT_EXCHANGE, DOUBT, TERMINAL
 _ORDER_COLUMNS = (
     *("status", "order_id", "fill_count_e2", "remaining_count_e2", "average_fill_price_e6", "fees_e6"),
     *("traded_count_e2", "traded_value_e8", "traded_fees_e6", "fact_ts_ms", "created_ts_ms", "late", "sent_at_us"),
+    *("working_price_e6", "working_count_e2", "terms_elsewhere"),
 )
 _COMMAND_COLUMNS = (
     *("kind", "state", "attempts", "live", "id_taken", "epoch", "first_signed_ms", "last_signed_ms", "not_before_us"),
@@ -95,10 +97,16 @@ def doubt_ends_by_evidence(case: Case) -> Said:
             yield name, f"{name}: HTTP {said.get('http_status')} {said.get('code')!r} was taken for a refusal"
 
 
+# A no to the order itself comes with one of these, or in an item of a batch that was answered well.
+_REFUSALS = (400, 403, 404, 409, 410, 200, 201, 207)
+# These say nothing of the order that was sent, or that there is one under its id.
+_NO_REFUSALS = ("order_already_exists", "trading_is_paused", "exchange_is_paused", "exchange_unavailable")
+
+
 def _is_no_refusal(said: Row) -> bool:
-    """Only a code of the exchange's own is a no; a server's trouble or a timeout says nothing of the order."""
-    status = said.get("http_status") or 0
-    return not said.get("code") or status == 408 or status >= 500
+    """Whether an answer says nothing of the order: a server's trouble, a timeout, a rate limit, a key refused."""
+    code = str(said.get("code") or "").lower()
+    return not code or code in _NO_REFUSALS or said.get("http_status") not in _REFUSALS
 
 
 def successes_have_proof(case: Case) -> Said:
@@ -201,3 +209,65 @@ def one_run_sends_at_a_time(case: Case) -> Said:
         if event["kind"] == "claimed" and (epoch < newest or said.get("epoch") != epoch):
             yield name, f"{name} was claimed by run {said.get('epoch')} after run {newest} had begun"
         newest = max(newest, epoch)
+
+
+def no_run_outlives_the_next(case: Case) -> Said:
+    """I17, by the times on record: it also holds of a run that recorded nothing."""
+    soonest: dict[int, tuple[int, int]] = {}  # epoch -> when the first of those after it was opened, and which
+    first = (2**63, 0)
+    for row in sorted(case.ledger["epochs"], key=lambda row: -row["epoch"]):
+        soonest[row["epoch"]] = first
+        first = min(first, (row["opened_at_us"], row["epoch"]))
+    for event, name in _claims(case):
+        opened_at_us, newer = soonest.get(event["epoch"], (2**63, 0))
+        if event["at_us"] > opened_at_us:
+            late_us = event["at_us"] - opened_at_us
+            yield name, f"{name} was claimed by run {event['epoch']}, {late_us} us after run {newer} had begun"
+
+
+def nothing_is_claimed_while_halted(case: Case) -> Said:
+    """I16, of a halt that still stands."""
+    for halt in (row for row in case.ledger["controls"] if row["name"] == "halt"):
+        for event, name in _claims(case):
+            if event["at_us"] > halt["at_us"]:
+                yield name, f"{name} was claimed {event['at_us'] - halt['at_us']} us after sending had been halted"
+
+
+def nothing_is_claimed_past_its_time(case: Case) -> Said:
+    """I16: run and time to live are compared by one clock, at one moment."""
+    for event, name in _claims(case):
+        command = case.commands.get(event["command_key"])
+        if command is not None and command["expires_at_us"] is not None and event["at_us"] >= command["expires_at_us"]:
+            late_us = event["at_us"] - command["expires_at_us"]
+            yield name, f"{name} was claimed {late_us} us after the time until which it might be sent"
+
+
+def _claims(case: Case) -> Iterator[tuple[Row, str | None]]:
+    for event in case.ledger["events"]:
+        if event["kind"] == "claimed":
+            yield event, case.name(event["order_key"])
+
+
+def what_was_told_is_there(case: Case) -> Said:
+    """I13: an order may have come further since it was told, never back."""
+    for told in dict.fromkeys(case.told):
+        row, name = case.orders.get(told.client_order_id), told.client_order_id
+        if row is None:
+            yield name, f"{name} was told to be {told.status}, and is not in the ledger"
+        elif not _may_have_become(told.status, row["status"], is_late=bool(row["late"])):
+            yield name, f"{name} was told to be {told.status}, and is {row['status']}"
+        elif told.order_id not in (None, row["order_id"]):
+            yield name, f"{name} was told to be the order {told.order_id}, and is {row['order_id']}"
+        elif told.fill_count_e2 > row["fill_count_e2"]:
+            yield (
+                name,
+                f"{name} was told to be filled by {told.fill_count_e2} hundredths, and is by {row['fill_count_e2']}",
+            )
+
+
+def _may_have_become(before: str, after: str, *, is_late: bool) -> bool:
+    if before == after or before == "pending":
+        return True
+    if before in ("rejected", "unsent"):
+        return is_late and after in AT_EXCHANGE
+    return before == "resting" and after in TERMINAL

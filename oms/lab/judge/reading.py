@@ -19,7 +19,7 @@ Row = dict[str, Any]
 T = TypeVar("T")
 
 # The revisions whose tables the judge knows. A test holds the last one equal to the ledger's own.
-REVISIONS = ("0001",)
+REVISIONS = ("0002",)
 APPLICATION_ID = 0x4F4D534C  # "OMSL", docs/ledger.md
 # The tables with the order in which their rows are wanted.
 TABLES = {
@@ -69,6 +69,7 @@ class Whose:
     """What has to be known of a ledger before its exchange is asked."""
 
     environment: str
+    host: str | None  # the name of its exchange; None: it has never been connected
     oldest_ms: int | None  # when its oldest order was recorded or taken by the exchange; None: it has none
 
 
@@ -80,9 +81,9 @@ def whose(path: Path) -> Whose | None:
 def _whose(database: sqlite3.Connection, _: Path) -> Whose | None:
     if [row[0] for row in database.execute("SELECT version_num FROM alembic_version")] not in [[x] for x in REVISIONS]:
         return None
-    environment = database.execute("SELECT environment FROM ledger").fetchone()
+    environment, host = database.execute("SELECT environment, host FROM ledger").fetchone() or ("", None)
     oldest = "SELECT min(min(created_at_us / 1000, coalesce(created_ts_ms, created_at_us / 1000))) FROM orders"
-    return Whose(environment[0] if environment else "", database.execute(oldest).fetchone()[0])
+    return Whose(environment, host, database.execute(oldest).fetchone()[0])
 
 
 def read_quietly(path: Path, read: Callable[[sqlite3.Connection, Path], T]) -> T:

@@ -22,6 +22,19 @@ def _from(states: str, to: str) -> dict[str, str]:
 
 
 _NOT_ACCEPTED = " ".join(state for state in _STATES if state != "accepted")
+_ANSWERED = _from("queued on_wire in_doubt refused absent parked", "accepted")
+_CHANGE = {
+    "claimed": _from("queued in_doubt", "on_wire"),
+    "withdrawn": _from("queued", "withdrawn"),
+    "sender_died": _from("on_wire", "in_doubt"),
+    "requeued": _from("absent", "queued"),
+    "moot": _from("queued in_doubt", "refused"),
+    "effect_absent": _from("in_doubt", "absent"),
+    "not_processed": _from("on_wire in_doubt", "queued"),
+    "attempt_refused": _from("on_wire in_doubt", "refused"),
+    "attempt_unknown": _from("on_wire", "in_doubt"),
+    "effect_seen": _from("queued on_wire in_doubt absent parked", "accepted"),
+}
 # kind of command -> event -> state -> the state after it. What else the tables of the page say (footnotes [1] and [2])
 # is in `_settle` and `_moved`.
 MOVES: dict[str, dict[str, dict[str, str]]] = {
@@ -40,19 +53,7 @@ MOVES: dict[str, dict[str, dict[str, str]]] = {
         "found": _from(_NOT_ACCEPTED, "accepted"),
         "found_foreign": _from("queued on_wire in_doubt absent", "parked"),
     },
-    "cancel": {
-        "claimed": _from("queued in_doubt", "on_wire"),
-        "withdrawn": _from("queued", "withdrawn"),
-        "sender_died": _from("on_wire", "in_doubt"),
-        "requeued": _from("absent", "queued"),
-        "moot": _from("queued in_doubt", "refused"),
-        "effect_absent": _from("in_doubt", "absent"),
-        "cancel_acknowledged": _from("queued on_wire in_doubt refused absent parked", "accepted"),
-        "not_processed": _from("on_wire in_doubt", "queued"),
-        "attempt_refused": _from("on_wire in_doubt", "refused"),
-        "attempt_unknown": _from("on_wire", "in_doubt"),
-        "effect_seen": _from("queued on_wire in_doubt absent parked", "accepted"),
-    },
+    **{kind: _CHANGE | {f"{kind}_acknowledged": _ANSWERED} for kind in ("cancel", "amend", "decrease")},
 }
 # Ours to decide, hence wrong where the table has no move; everything else is evidence, which is always taken.
 DECISIONS = frozenset(
@@ -81,6 +82,7 @@ class Command:
     first_signed_ms: int | None = None
     last_signed_ms: int | None = None
     not_before_us: int = 0
+    asked: Row = field(default_factory=dict)  # as recorded: the terms of an amend or decrease
 
     @property
     def live(self) -> str:
@@ -91,7 +93,9 @@ class Command:
 class Order:
     """One order; the fields are columns of `orders`."""
 
-    count_e2: int
+    working_count_e2: int
+    working_price_e6: int
+    terms_elsewhere: int = 0
     status: str = "pending"
     order_id: str | None = None
     fill_count_e2: int = 0
@@ -116,9 +120,9 @@ class Life:
     wrong: list[tuple[str, str]] = field(default_factory=list)
 
 
-def replay(count_e2: int, events: Iterable[Row]) -> Life:
-    """Replay the events of one order."""
-    life = Life(Order(count_e2))
+def replay(count_e2: int, price_e6: int, events: Iterable[Row]) -> Life:
+    """Replay the events of one order, recorded with that count and price."""
+    life = Life(Order(count_e2, price_e6))
     for event in events:
         kind, said = event["kind"], event["said"]
         try:
@@ -135,7 +139,7 @@ def _take(life: Life, command_key: int | None, kind: str, said: Row) -> None:
         _shown(life.order, kind, said)
         return
     if kind == "recorded":
-        life.commands[command_key] = Command(said["kind"])
+        life.commands[command_key] = Command(said["kind"], asked=said)
         return
     command = life.commands[command_key]
     to = MOVES[command.kind].get(kind, {}).get(command.state)
@@ -153,6 +157,11 @@ def _take(life: Life, command_key: int | None, kind: str, said: Row) -> None:
         _created(life.order, command, before, kind, said)
     elif kind == "cancel_acknowledged":
         _canceled(life.order, said)
+    elif kind in ("amend_acknowledged", "decrease_acknowledged"):
+        _changed(life.order, command.asked, kind, said)
+    elif kind == "effect_seen" and command.kind != "cancel":
+        _shown(life.order, kind, said)
+        life.order.terms_elsewhere = 0
     else:
         _shown(life.order, kind, said)
 
@@ -253,7 +262,7 @@ def _by_counts(count_e2: int, filled_e2: int, remaining_e2: int) -> str:
 
 def _acknowledged(order: Order, said: Row) -> None:
     filled, remaining = said["fill_count_e2"], said["remaining_count_e2"]
-    order.status = _by_counts(order.count_e2, filled, remaining)
+    order.status = _by_counts(order.working_count_e2, filled, remaining)
     order.order_id = said["order_id"]
     order.fill_count_e2 = max(order.fill_count_e2, filled)
     order.remaining_count_e2 = remaining
@@ -269,6 +278,21 @@ def _canceled(order: Order, said: Row) -> None:
     if said["reduced_by_e2"] > 0 and said["order_id"] == order.order_id and order.status == "resting":
         order.status, order.remaining_count_e2 = "canceled", 0
         order.fact_ts_ms = max(order.fact_ts_ms, said.get("ts_ms") or 0)
+
+
+def _changed(order: Order, asked: Row, kind: str, said: Row) -> None:
+    """An amend or decrease of a resting order that the exchange has taken."""
+    if said["order_id"] != order.order_id or order.status != "resting":
+        return
+    if kind == "amend_acknowledged":
+        order.working_count_e2, order.working_price_e6 = asked["count_e2"], asked["price_e6"]
+        left = said.get("remaining_count_e2")
+        order.remaining_count_e2 = max(0, asked["count_e2"] - order.fill_count_e2) if left is None else left
+    else:
+        order.remaining_count_e2 = said["remaining_count_e2"]
+        order.working_count_e2 = order.fill_count_e2 + said["remaining_count_e2"]
+    order.terms_elsewhere = 0
+    order.fact_ts_ms = max(order.fact_ts_ms, said.get("ts_ms") or 0)
 
 
 def _shown(order: Order, kind: str, said: Row) -> None:
@@ -290,6 +314,11 @@ def _merged(order: Order, said: Row) -> bool:
         status = _by_counts(seen["initial_count_e2"], filled, remaining)
     if status in STATUS_MOVES[order.status]:
         order.status = status
+    if order.status == "resting" and remaining > 0:
+        terms = (filled + remaining, seen["price_e6"])
+        if terms != (order.working_count_e2, order.working_price_e6):
+            order.terms_elsewhere = 1
+        order.working_count_e2, order.working_price_e6 = terms
     is_newer = filled >= order.fill_count_e2
     order.order_id = seen["order_id"]
     order.fill_count_e2 = max(order.fill_count_e2, filled)
@@ -311,5 +340,5 @@ def _filled(order: Order, said: Row) -> None:
     order.traded_fees_e6 += said["fee_e6"]
     order.fill_count_e2 = max(order.fill_count_e2, order.traded_count_e2)
     if order.remaining_count_e2 is not None:
-        left = max(0, order.count_e2 - order.traded_count_e2)
+        left = max(0, order.working_count_e2 - order.traded_count_e2)
         order.remaining_count_e2 = min(order.remaining_count_e2, left)

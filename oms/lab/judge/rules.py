@@ -4,7 +4,7 @@
 them there.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from oms.lab.judge.book import Raw, read_book
 from oms.lab.judge.case import Case, Said, prepare
 from oms.lab.judge.finding import Finding
 from oms.lab.judge.reading import read_ledger
+from oms.lab.judge.told import Told
 
 _DAMAGE = "keep the file, it is evidence; restore a backup with `oms db restore`"
 _BEHIND = "run `oms reconcile`, then `oms verify` again"
 _BREACH = "send nothing more; keep both sides as they are and look with `oms why`"
+_STRANGE = "name the exchange and the key that the ledger belongs to, or its own ledger with ledger.url"
 _UNFINISHED = "run `oms reconcile`, then `oms submit`"
 
 
@@ -78,12 +80,12 @@ INVARIANTS = (
     Invariant("I10", "states move only where the page of states allows; fill_count never falls"),
     Invariant("I11", "every trade counts once"),
     Invariant("I12", "the rows follow from the events, and the chain of events is whole"),
-    Invariant(
-        "I13", "what was told is on the disk", note="`told` of the judge, where somebody hands it what was answered"
-    ),
+    Invariant("I13", "what was told is on the disk"),
     Invariant("I14", "a batch is recorded whole and once", _BATCHES),
     Invariant("I15", "nothing is sent after trouble with the ledger", _TROUBLE),
-    Invariant("I16", "nothing is sent while halted, from a replaced file, or to another exchange", _HALTS),
+    Invariant(
+        "I16", "nothing is sent while halted, past its time, from a replaced file, or to another exchange", _HALTS
+    ),
     Invariant("I17", "one run sends at a time", _RUNS),
     Invariant("I18", "no secret in any output or file", _SECRETS),
     Invariant("I19", "money and counts are exact"),
@@ -98,7 +100,13 @@ INVARIANTS = (
 )
 
 
-_THINGS = {"there": "orders at the exchange", "epochs": "runs", "trades": "trades at the exchange", "fills": "trades"}
+_THINGS = {
+    "there": "orders at the exchange",
+    "epochs": "runs",
+    "trades": "trades at the exchange",
+    "fills": "trades",
+    "told": "answers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +118,9 @@ class Rule:
     look: Callable[[Case], Said]
     of: str  # what is counted: orders, events, ...
     then: str  # what a person does about a breach
-    needs: str = (
-        "ledger"  # ledger, exchange, log (of requests), record (of them), level (both sides of one moment), quiet
-    )
+    # ledger, clock (never set), told (what callers were), account (an exchange), exchange (of the same account), log
+    # (of requests), record (of them), level (both sides of one moment), quiet
+    needs: str = "ledger"
 
     @property
     def things(self) -> str:
@@ -121,13 +129,18 @@ class Rule:
 
     def is_asked(self, case: Case) -> bool:
         """Whether there is what the rule needs."""
+        is_there = case.book is not None and case.is_one_account
+        has_log = is_there and case.exchange.requests is not None
         has = {
             "ledger": True,
-            "exchange": case.book is not None,
-            "log": case.book is not None and case.book.requests is not None,
-            "record": case.book is not None and case.book.requests is not None and case.is_complete,
-            "level": case.book is not None and case.is_level,
+            "account": case.book is not None,
+            "exchange": is_there,
+            "log": has_log,
+            "record": has_log and case.is_complete,
+            "level": is_there and case.is_level,
             "quiet": case.is_quiet,
+            "clock": case.is_timely,
+            "told": bool(case.told),
         }
         return has[self.needs]
 
@@ -149,6 +162,11 @@ RULES = (
     Rule("I10", "status and fill_count", history.nothing_goes_back, "orders", _BREACH),
     Rule("I11", "trades of the ledger", history.trades_count_once, "fills", _DAMAGE),
     Rule("I17", "runs, one after another", history.one_run_sends_at_a_time, "epochs", _BREACH),
+    Rule("I17", "runs, by their times", history.no_run_outlives_the_next, "epochs", _BREACH, "clock"),
+    Rule("I16", "claims while halted", history.nothing_is_claimed_while_halted, "events", _BREACH, "clock"),
+    Rule("I16", "claims past their time", history.nothing_is_claimed_past_its_time, "events", _BREACH),
+    Rule("I13", "what callers were told", history.what_was_told_is_there, "told", _BREACH, "told"),
+    Rule("I16", "whose account both are", agreement.both_are_of_one_account, "there", _STRANGE, "account"),
     Rule("I3", "orders under one id", agreement.no_order_is_doubled, "there", _BREACH, "exchange"),
     Rule("I9", "orders that must be there", agreement.no_order_is_lost, "orders", _BREACH, "exchange"),
     Rule("I4", "orders that must be here", agreement.no_order_is_unknown, "there", _BREACH, "exchange"),
@@ -184,17 +202,20 @@ def examine(
     is_level: bool,
     is_alone: bool,
     is_complete: bool = True,
+    is_timely: bool = False,
+    told: Sequence[Told] = (),
 ) -> list[Checked]:
     """Ask every rule that has what it needs, in the order of RULES.
 
     `is_quiet`: nothing may be left to do. `is_level`: both sides are of one moment and have to agree in everything.
     `is_alone`: nobody else uses the account. `is_complete`: the ledger was never lost, copied or restored, so every
-    request that arrived is on its record. Both sides are only read, the exchange's first, so that what is placed
-    meanwhile is not taken for unknown. Raises sqlite3.Error, OSError for a file that is not what it is said to be,
-    ValueError for a body that is no answer of the exchange.
+    request that arrived is on its record. `is_timely`: the machine's clock was never set, so times on record can be
+    compared. `told`: what callers were told of orders, before now. Both sides are only read, the exchange's first, so
+    that what is placed meanwhile is not taken for unknown. Raises sqlite3.Error, OSError for a file that is not what it
+    is said to be, ValueError for a body that is no answer of the exchange.
     """
     book = None if exchange is None else read_book(exchange)
-    case = Case(read_ledger(ledger), book, is_level, is_quiet, is_alone, is_complete)
+    case = Case(read_ledger(ledger), book, is_level, is_quiet, is_alone, is_complete, is_timely, told)
     if not case.ledger.is_known:
         return [_ask(RULES[0], case)]
     prepare(case)
@@ -202,7 +223,14 @@ def examine(
 
 
 def judge(
-    ledger: Path, exchange: Path | Raw | None, *, is_settled: bool, is_alone: bool = True, is_complete: bool = True
+    ledger: Path,
+    exchange: Path | Raw | None,
+    *,
+    is_settled: bool,
+    is_alone: bool = True,
+    is_complete: bool = True,
+    is_timely: bool = True,
+    told: Sequence[Told] = (),
 ) -> list[Finding]:
     """Every breach of an invariant, the worst first; empty when all that can be seen from here holds.
 
@@ -210,7 +238,14 @@ def judge(
     hold at any moment, in mid-crash too. Reads and raises as `examine` does.
     """
     checked = examine(
-        ledger, exchange, is_quiet=is_settled, is_level=is_settled, is_alone=is_alone, is_complete=is_complete
+        ledger,
+        exchange,
+        is_quiet=is_settled,
+        is_level=is_settled,
+        is_alone=is_alone,
+        is_complete=is_complete,
+        is_timely=is_timely,
+        told=told,
     )
     return by_weight(finding for each in checked for finding in each.findings)
 
@@ -239,6 +274,7 @@ def _count(of: str, case: Case) -> int:
     counted: dict[str, Collection[object]] = {
         "files": (case.ledger,),
         "requests": case.requests,
+        "told": case.told,
         "there": case.book.orders if case.book is not None else (),
         "trades": case.book.trades if case.book is not None else (),
     }

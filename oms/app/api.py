@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from oms.app import intake, reports, views
+from oms.app.handouts import Handouts
 from oms.app.questions import Preview, ResumePrompt, stale
 from oms.app.retry import next_retry
 from oms.app.tally import Ended, Memory
@@ -56,7 +57,7 @@ def _silent(progress: Progress) -> None:
     """A progress report that nobody reads."""
 
 
-class Oms:
+class Oms(Handouts):
     """One environment's ledger and exchange. Open it, use it, close it (or use `with`).
 
     Opening touches neither disk nor network; the ledger is opened by the first call that needs it, and made by the

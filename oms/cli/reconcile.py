@@ -1,5 +1,6 @@
 """`oms reconcile`: what is in doubt, what moved, and what does not add up."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> i
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+def since_option(meaning: str) -> Callable[[Any], Any]:
+    """The option --since TIME, as `since` in UTC microseconds."""
+    return click.option("--since", metavar="TIME", callback=_since, help=meaning)
+
+
 def _ago(text: str) -> datetime | None:
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not (number.isascii() and number.isdigit() and len(number) < 7):
@@ -46,9 +52,7 @@ def _moment(text: str) -> datetime | None:
 
 
 @click.command(cls=Command, short_help="Resolve what is in doubt and compare ledger and exchange.")
-@click.option(
-    "--since", metavar="TIME", callback=_since, help="Compare from this time on: 2026-11-22T09:00:00Z, 12h, 7d."
-)
+@since_option("Compare from this time on: 2026-11-22T09:00:00Z, 12h, 7d.")
 @click.option(
     "--wait",
     metavar="S",

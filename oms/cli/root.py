@@ -20,6 +20,7 @@ COMMANDS = {
     "batches": ("orders", "batches", "List the batches that were recorded."),
     "status": ("status", "status", "Show where the ledger and the exchange stand."),
     "markets": ("markets", "markets", "List markets of the exchange."),
+    "export": ("export", "export", "Write orders, fills or events as csv, jsonl or parquet."),
     "config": ("configuration", "config", "Show the configuration and where each value comes from."),
     "db": ("database", "db", "Back up, restore or check the ledger."),
     "sandbox": ("sandbox", "sandbox", "Run a private exchange on this machine."),

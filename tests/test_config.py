@@ -14,6 +14,7 @@ from oms.config.hosts import HOSTS, PATH
 from oms.config.keys import KEYS, Key
 from oms.errors import ConfigError
 from oms.lifecycle.states import Resend
+from oms.risk.limits import Limits
 
 PROJECT = Path(__file__).resolve().parent.parent
 DEMO = "https://external-api.demo.kalshi.co/trade-api/v2"
@@ -113,7 +114,11 @@ def test_every_key_can_be_set_by_its_variable(key: Key) -> None:
         "ledger.url": ("/srv/l.sqlite3", "sqlite:////srv/l.sqlite3"),
         "submit.resend": ("never", "never"),
         "submit.batch_size": ("7", "7"),
-    }.get(key.name, ("33", "33"))
+        "limits.max_order_count": ("33.5", "33.50"),
+        "limits.refuse_crossing": ("true", "true"),
+        "limits.check_market": ("true", "true"),
+        "limits.allow_tickers": ("KXA-*, KXB", "KXA-*, KXB"),
+    }.get(key.name, ("33", "33.00" if key.name.endswith("_dollars") else "33"))
     if key.name.endswith("base_url"):
         value = shown = f"https://{HOSTS[section_environment][1]}{PATH}" if HOSTS[section_environment] else DEMO
     if key.name == "venue.sandbox.base_url":
@@ -495,6 +500,93 @@ def test_nothing_printable_holds_a_secret() -> None:
     assert {name: shown for name, shown, _ in short.rows()}["venue.demo.key_id"] == "****"
 
 
+def test_without_limits_in_the_settings_there_are_none() -> None:
+    assert load({}, HOME).limits == Limits()
+    assert not load({}, HOME).limits.is_any
+
+
+def test_limits_are_read_exactly(tmp_path: Path) -> None:
+    toml = """[limits]
+    max_order_count = 12.5
+    max_order_cost_dollars = "250.000001"
+    price_collar_dollars = 0.03
+    refuse_crossing = true
+    check_market = true
+    market_max_age_s = 0.5
+    max_open_orders = 0
+    max_market_exposure_dollars = 1000
+    max_event_exposure_dollars = 2000.5
+    max_total_exposure_dollars = 0
+    max_orders_per_s = 8
+    duplicate_window_s = 30
+    allow_tickers = ["KXHIGH*", "KXRAIN-*"]
+    deny_tickers = ["*-T70"]
+    max_daily_loss_dollars = 75.25
+    """
+    assert with_file(tmp_path, toml).limits == Limits(
+        max_order_count_e2=1250,
+        max_order_cost_e6=250_000_001,
+        price_collar_e6=30_000,
+        refuse_crossing=True,
+        check_market=True,
+        market_max_age_us=500_000,
+        max_open_orders=0,
+        max_market_exposure_e6=1_000_000_000,
+        max_event_exposure_e6=2_000_500_000,
+        max_total_exposure_e6=0,
+        max_orders_per_s=8,
+        duplicate_window_us=30_000_000,
+        allow_tickers=("KXHIGH*", "KXRAIN-*"),
+        deny_tickers=("*-T70",),
+        max_daily_loss_e6=75_250_000,
+    )
+    shown = {name: text for name, text, _ in with_file(tmp_path, toml).rows()}
+    assert shown["limits.max_order_cost_dollars"] == "250.000001"
+    assert shown["limits.allow_tickers"] == "KXHIGH*, KXRAIN-*"
+    assert load({}, HOME | {"OMS_LIMITS__ALLOW_TICKERS": "A-*,B"}).limits.allow_tickers == ("A-*", "B")
+    assert load({}, HOME | {"OMS_LIMITS__MAX_OPEN_ORDERS": "off"}).limits.max_open_orders is None
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("max_order_count = 1.005", '"off" or contracts, a number from 0 with at most 2 decimals'),
+        ("max_order_count = -1", '"off" or contracts'),
+        ("max_order_count = true", '"off" or contracts'),
+        ('max_order_cost_dollars = "none"', '"off" or dollars, a number from 0 with at most 6 decimals'),
+        ("max_order_cost_dollars = nan", '"off" or dollars'),
+        ("max_order_cost_dollars = 1e30", '"off" or dollars'),
+        ("max_order_cost_dollars = [1]", '"off" or dollars'),
+        ("max_open_orders = 1.5", '"off" or a whole number'),
+        ("max_orders_per_s = 0", '"off" or a whole number from 1'),
+        ("duplicate_window_s = 0", '"off" or seconds'),
+        ('refuse_crossing = "yes"', "true or false"),
+        ("check_market = 1", "true or false"),
+        ('allow_tickers = ["A B"]', "a list of tickers"),
+        ("allow_tickers = [1]", "a list of tickers"),
+        ("deny_tickers = 1", "a list of tickers"),
+    ],
+)
+def test_a_bad_limit_is_refused_naming_what_is_expected(tmp_path: Path, line: str, expected: str) -> None:
+    message = file_refusal(tmp_path, f"[limits]\n{line}")
+    assert message.startswith("limits.")
+    assert f"expected {expected}" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [
+        ("max_order_cost = 5", "limits.max_order_cost_dollars"),
+        ("max_exposure = 5", "limits.max_total_exposure_dollars"),
+        ("max_orders = 5", "limits.max_orders_per_s"),
+        ("collar_cents = 5", "limits.price_collar_dollars"),
+    ],
+)
+def test_a_limit_that_does_not_exist_is_an_error_naming_the_nearest(tmp_path: Path, line: str, nearest: str) -> None:
+    message = file_refusal(tmp_path, f"[limits]\n{line}")
+    assert f"did you mean {nearest}?" in message
+
+
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in table.items():
@@ -508,13 +600,17 @@ def test_the_example_file_has_every_key_at_its_default(tmp_path: Path) -> None:
     assert [row[:2] for row in config.rows()] == [row[:2] for row in load({}, HOME).rows()]
     every_key = _flat(tomllib.loads(re.sub(r"(?m)^# (\w+ = )", r"\1", example)))
     assert list(every_key) == [key.name for key in KEYS]
-    assert every_key == {key.name: "auto" if key.default is None else key.default for key in KEYS}
+    spelled = {None: "auto", (): []}
+    for key in KEYS:
+        default = "off" if key.name.startswith("limits.") and key.default is None else key.default
+        assert every_key[key.name] == spelled.get(default, default), key.name
 
 
 def _table() -> str:
     lines = ["| key | variable | default | meaning |", "|---|---|---|---|"]
     for key in KEYS:
-        default = key.default_shown or (f"{key.default:g}" if isinstance(key.default, float) else str(key.default))
+        plain = f"{key.default:g}" if isinstance(key.default, float) else str(key.default or "")
+        default = key.default_shown or plain
         flag = f" (`{key.flag}`)" if key.flag else ""
         lines.append(f"| `{key.name}`{flag} | `{key.variable}` | {default or '(empty)'} | {key.meaning} |")
     return "\n".join(lines)

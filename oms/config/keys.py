@@ -61,6 +61,78 @@ def _venue_keys(environment: Environment) -> list[Key]:
     ]
 
 
+def _limit(name: str, read: Reader, meaning: str) -> Key:
+    return Key(f"limits.{name}", None, values.off_or(read), meaning, default_shown="off")
+
+
+_LIMITS = (
+    _limit("max_order_count", values.contracts_e2, "Contracts of one order, at most."),
+    _limit(
+        "max_order_cost_dollars",
+        values.dollars_e6,
+        "What one order can cost without fees, at most: count x price for a bid, count x (1 - price) for an ask.",
+    ),
+    _limit(
+        "price_collar_dollars",
+        values.dollars_e6,
+        "How far a bid may be above the best ask, an ask below the best bid (or beyond its own side's best where the "
+        "other is empty). Reads the market before recording.",
+    ),
+    Key(
+        "limits.refuse_crossing",
+        False,
+        values.switch,
+        "Refuse a price that meets the best opposite one. Reads the market before recording.",
+        default_shown="false",
+    ),
+    Key(
+        "limits.check_market",
+        False,
+        values.switch,
+        "Refuse an order in a market that is not active or past its close, or at a price off its grid. Reads the "
+        "market before recording.",
+        default_shown="false",
+    ),
+    Key(
+        "limits.market_max_age_s",
+        60.0,
+        values.seconds(above_zero=True),
+        "For how long what was read of a market counts for the three above.",
+    ),
+    _limit("max_open_orders", values.integer(0, 10**9), "Orders that may rest, be in doubt or be queued at once."),
+    _limit(
+        "max_market_exposure_dollars",
+        values.dollars_e6,
+        "The most that positions and live orders of one market can lose.",
+    ),
+    _limit("max_event_exposure_dollars", values.dollars_e6, "The same, of all markets of an event together."),
+    _limit("max_total_exposure_dollars", values.dollars_e6, "The same, of the whole account."),
+    _limit(
+        "max_orders_per_s",
+        values.integer(1, 10**6),
+        "Orders sent in any one second, at most; what is above it waits its turn.",
+    ),
+    _limit(
+        "duplicate_window_s",
+        values.seconds(above_zero=True),
+        "An order equal to one asked for less than so long ago (ticker, side, price, count, subaccount) is refused, in "
+        "the same file too.",
+    ),
+    Key(
+        "limits.allow_tickers",
+        (),
+        values.patterns,
+        "The only tickers that may be traded; * stands for any text. Empty is all.",
+    ),
+    Key("limits.deny_tickers", (), values.patterns, "Tickers that may not be traded, whatever is allowed."),
+    _limit(
+        "max_daily_loss_dollars",
+        values.dollars_e6,
+        "After a realized loss of more than this since midnight UTC, fees counted, no order is sent.",
+    ),
+)
+
+
 KEYS: tuple[Key, ...] = (
     Key("environment", Environment.SANDBOX, values.word(Environment), "Which exchange.", flag="--env"),
     Key("venue.timeout_s", 10.0, values.seconds(above_zero=True), "Total deadline of one request."),
@@ -102,6 +174,7 @@ KEYS: tuple[Key, ...] = (
         flag="--ttl",
     ),
     Key("submit.wait_s", 60.0, values.seconds(above_zero=True), "How long to wait for an exchange out of reach."),
+    *_LIMITS,
 )
 
 BY_NAME = {key.name: key for key in KEYS}

@@ -12,6 +12,8 @@ from oms.config.sources import DEFAULT, Given, base_directory, config_file, expa
 from oms.config.values import looks_secret
 from oms.errors import ConfigError
 from oms.lifecycle.states import Resend
+from oms.risk.limits import Limits
+from oms.units import format_count, format_dollars
 
 SANDBOX_HORIZON_S = 3.0
 LOWEST_UNREMARKED_HORIZON_S = 30.0  # the exchange's own skew bound lies below it
@@ -69,6 +71,7 @@ class Config:
     ledger_url: str = field(repr=False)  # may carry a database password
     ledger_path: Path | None  # None: not SQLite
     submit: SubmitConfig
+    limits: Limits
     state_dir: Path
     sandbox_dir: Path
     file: Path | None
@@ -105,6 +108,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
         ledger_url=ledger_url,
         ledger_path=Path(ledger_url.removeprefix("sqlite:///")) if is_sqlite else None,
         submit=_submit(given),
+        limits=_limits({name.removeprefix("limits."): one.value for name, one in given.items()}),
         state_dir=state_dir,
         sandbox_dir=state_dir / "sandbox",
         file=file,
@@ -176,6 +180,27 @@ def _submit(given: Mapping[str, Given]) -> SubmitConfig:
     )
 
 
+def _limits(values: Mapping[str, Any]) -> Limits:
+    window_s = values["duplicate_window_s"]
+    return Limits(
+        max_order_count_e2=values["max_order_count"],
+        max_order_cost_e6=values["max_order_cost_dollars"],
+        price_collar_e6=values["price_collar_dollars"],
+        refuse_crossing=values["refuse_crossing"],
+        check_market=values["check_market"],
+        market_max_age_us=_micros(values["market_max_age_s"]),
+        max_open_orders=values["max_open_orders"],
+        max_market_exposure_e6=values["max_market_exposure_dollars"],
+        max_event_exposure_e6=values["max_event_exposure_dollars"],
+        max_total_exposure_e6=values["max_total_exposure_dollars"],
+        max_orders_per_s=values["max_orders_per_s"],
+        duplicate_window_us=None if window_s is None else _micros(window_s),
+        allow_tickers=values["allow_tickers"],
+        deny_tickers=values["deny_tickers"],
+        max_daily_loss_e6=values["max_daily_loss_dollars"],
+    )
+
+
 def _warnings(given: Mapping[str, Given], environment: Environment) -> tuple[str, ...]:
     horizon = given["submit.in_flight_horizon_s"]
     if environment is Environment.SANDBOX or horizon.value >= LOWEST_UNREMARKED_HORIZON_S:
@@ -187,6 +212,8 @@ def _warnings(given: Mapping[str, Given], environment: Environment) -> tuple[str
 
 
 def _shown(name: str, value: Any) -> str:
+    if name.startswith("limits."):
+        return _shown_limit(name, value)
     if value is None:
         return "auto"
     if name.endswith(("key_path", "base_url")) and looks_secret(str(value)):
@@ -196,6 +223,24 @@ def _shown(name: str, value: Any) -> str:
     if name == "ledger.url":
         return _without_password(value)
     return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _shown_limit(name: str, value: Any) -> str:
+    match value:
+        case None:
+            return "off"
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return ", ".join(value)
+        case int() if name.endswith("_dollars"):
+            return format_dollars(value, 2)
+        case int() if name == "limits.max_order_count":
+            return format_count(value)
+        case float():
+            return f"{value:.15g}"
+        case _:
+            return str(value)
 
 
 def _without_password(url: str) -> str:

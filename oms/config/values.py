@@ -10,12 +10,18 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from oms.units import parse_scaled
+
 Reader = Callable[[object, bool], Any]  # (value, whether it came as text from a variable or flag)
 
 MAX_SECONDS = 31_536_000  # a year: beyond it a wait is a mistake, and clocks and sockets overflow
 MIN_SECONDS = Decimal("0.000001")  # everything inside counts microseconds
 MAX_TEXT = 4096
 
+MAX_PATTERNS = 1_000
+
+_PATTERN = re.compile(r"[A-Za-z0-9_.*-]{1,256}")
+_PATTERNS = 'a list of tickers such as ["KXHIGHNY-*"], with * for any text'
 _INTEGER = re.compile(r"[0-9]{1,12}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 
@@ -69,6 +75,62 @@ def auto_or_integer(low: int, high: int) -> Reader:
         return number
 
     return read
+
+
+def off_or(read_value: Reader) -> Reader:
+    """The word off, which is None, or what the other reader takes."""
+
+    def read(value: object, is_text: bool) -> Any:
+        if value == "off":
+            return None
+        try:
+            return read_value(value, is_text)
+        except BadValue as bad:
+            raise BadValue(f'"off" or {bad}') from None
+
+    return read
+
+
+def switch(value: object, is_text: bool) -> bool:
+    """true or false."""
+    if is_text and value in ("true", "false"):
+        return value == "true"
+    if not isinstance(value, bool):
+        raise BadValue("true or false")
+    return value
+
+
+def dollars_e6(value: object, is_text: bool) -> int:
+    """Dollars from 0, exactly, as dollars x 10^6."""
+    return _scaled(value, 6, "dollars, a number from 0 with at most 6 decimals")
+
+
+def contracts_e2(value: object, is_text: bool) -> int:
+    """Contracts from 0, exactly, as contracts x 10^2."""
+    return _scaled(value, 2, "contracts, a number from 0 with at most 2 decimals")
+
+
+def _scaled(value: object, places: int, expected: str) -> int:
+    """A TOML number, or text in either (money is often quoted), scaled without a rounding."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise BadValue(expected)
+    try:
+        scaled = parse_scaled(f"{value:f}" if isinstance(value, Decimal) else str(value), places)
+    except ValueError:
+        raise BadValue(expected) from None
+    if scaled < 0:
+        raise BadValue(expected)
+    return scaled
+
+
+def patterns(value: object, is_text: bool) -> tuple[str, ...]:
+    """Patterns of tickers: a list of texts, or one text with commas."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list) or len(given) > MAX_PATTERNS:
+        raise BadValue(_PATTERNS)
+    if not all(isinstance(each, str) and _PATTERN.fullmatch(each.strip()) for each in given if each != ""):
+        raise BadValue(_PATTERNS)
+    return tuple(each.strip() for each in given if each != "")
 
 
 def seconds(*, above_zero: bool) -> Reader:

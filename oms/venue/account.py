@@ -15,6 +15,7 @@ from oms.units import parse_time_us
 from oms.venue.limiter import EndpointCosts
 from oms.venue.pages import PAGE_LIMIT, Listing
 from oms.venue.reads import Reader
+from oms.venue.settlements import Settlement, read_settlement
 from oms.venue.wire import Number, Unreadable, convert, count_e2, dollars_e6, identifier, integer, printable, time_ms
 
 __all__ = ["Account", "AccountLimits", "Balance", "Fill", "Position"]
@@ -139,6 +140,18 @@ class Account:
             query,
             _read_position,
             lambda position: position.ticker,
+        )
+
+    def settlements(self, subaccount: int, *, min_ts: int | None = None) -> Listing[Settlement]:
+        """Settled markets of one subaccount, as far back as the exchange keeps them; `min_ts` in Unix seconds."""
+        path = "/portfolio/settlements"
+        query = {"subaccount": subaccount, "min_ts": min_ts, "limit": PAGE_LIMIT}
+        return Listing(
+            lambda page: self._reader.private(path, page),
+            "settlements",
+            query,
+            read_settlement,
+            lambda settlement: settlement.name,
         )
 
     def limits(self) -> AccountLimits:

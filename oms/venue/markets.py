@@ -40,6 +40,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     volume_e2: int | None = None
     open_interest_e2: int | None = None
     result: str = ""
+    settlement_value_e6: int | None = None  # of YES, once it is determined
     price_ranges: tuple[PriceRange, ...] = ()
     exchange_index: int | None = None
 
@@ -154,6 +155,7 @@ class _Market(msgspec.Struct, frozen=True):
     volume_fp: str | None = None
     open_interest_fp: str | None = None
     result: str | None = None
+    settlement_value_dollars: str | None = None
     price_ranges: list[_Range] | None = None
     exchange_index: str | None = None
 
@@ -187,6 +189,7 @@ def _read_market(item: Any) -> Market:
         volume_e2=count_e2(market.volume_fp, "volume_fp") if market.volume_fp else None,
         open_interest_e2=count_e2(market.open_interest_fp, "open_interest_fp") if market.open_interest_fp else None,
         result=printable(market.result or "", 64),
+        settlement_value_e6=_shown(market.settlement_value_dollars),
         price_ranges=tuple(_range(each) for each in market.price_ranges or ()),
         exchange_index=None if market.exchange_index is None else integer(market.exchange_index, "exchange_index"),
     )

@@ -17,6 +17,9 @@ PAGE = Path(__file__).resolve().parent / "reliability.md"
 BLOCK = re.compile(r"(<!-- written: invariants -->\n).*?(<!-- end -->)", re.DOTALL)
 NEEDS = {
     "ledger": "",
+    "clock": "",
+    "told": " (of what it is handed)",
+    "account": " (with the exchange)",
     "exchange": " (with the exchange)",
     "log": " (with the log of requests)",
     "record": " (with the log of requests)",

@@ -97,7 +97,15 @@ def _judged(story: Story, *, is_settled: bool) -> list[str]:
         return []
     story.note_rows()
     whole = not story.was_set_back
-    found = judge(world.ledger_path, world.exchange_path, is_settled=is_settled, is_alone=whole, is_complete=whole)
+    found = judge(
+        world.ledger_path,
+        world.exchange_path,
+        is_settled=is_settled,
+        is_alone=whole,
+        is_complete=whole,
+        is_timely=not story.options.clock_harm,
+        told=world.told if whole else (),
+    )
     # Right after a ledger went back its mark is ahead of it, until the next run begins and notices (I20).
     seen = [finding for finding in found if whole or is_settled or finding.invariant != "I20"]
     return [str(finding) for finding in seen] + story.doubled() + story.late()

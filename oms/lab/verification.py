@@ -13,6 +13,7 @@ from typing import cast
 
 from oms.app.session import connect, endpoint
 from oms.config import Config
+from oms.config.hosts import HOSTS
 from oms.errors import LedgerFailed, LedgerForeign, LedgerMissing, OmsError, ReadFailed
 from oms.lab.judge import Checked, Raw, Whose, examine, whose
 from oms.ledger.engine import real_path
@@ -42,7 +43,9 @@ def verify(config: Config, *, is_offline: bool, exchange: Path | None) -> list[C
         found = _checked_owner(path, config.environment)
     other: Path | Raw | None = exchange
     if exchange is None and not is_offline and found is not None:
-        other = fetch(connect(config, endpoint(config)), found)
+        venue = connect(config, endpoint(config))
+        _check_exchange(config, venue.transport.host.name, found)
+        other = fetch(venue, found)
     try:
         with _named(path, exchange):
             return examine(path, other, is_quiet=True, is_level=other is not None, is_alone=False)
@@ -62,6 +65,16 @@ def _checked_owner(path: Path, environment: str) -> Whose | None:
             hint="set ledger.url, or choose the environment it belongs to with --env",
         )
     return found
+
+
+def _check_exchange(config: Config, host: str, found: Whose) -> None:
+    """Refuse another exchange than the ledger's before it is asked anything."""
+    name = f"kalshi {config.environment}" if host in HOSTS[config.environment] else host
+    if found.host not in (None, name):
+        raise LedgerForeign(
+            f"the ledger belongs to the exchange at {found.host}, not {name}",
+            hint="set ledger.url, or the base_url that it belongs to",
+        )
 
 
 @contextmanager

@@ -23,9 +23,10 @@ import json
 import random
 import sqlite3
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -42,9 +43,11 @@ from oms.errors import OmsError
 from oms.interrupt import Interrupt
 from oms.lab.clock import START_US, Clock
 from oms.lab.crash import Crash, Disk, Steps, watching
+from oms.lab.judge import Told
 from oms.lab.network import BASE_URL, WELL, Drawn, Fate, Network, SimulatedTransport
 from oms.lab.senders import SimulatedSenders
 from oms.ledger.lock import Lock
+from oms.records import OrderRecord, SubmitReport
 from oms.sandbox import auth, control, wire
 from oms.sandbox.exchange import Exchange
 from oms.sandbox.journal import Journal
@@ -106,6 +109,7 @@ class World:
         self.clock = Clock()
         self.lives = self.crashes = 0
         self.trace: list[str] = []
+        self.told: list[Told] = []  # what lives have answered of orders
         self._digest = hashlib.sha256()
         self.rng = random.Random(f"world {seed}")  # noqa: S311 - the draw of a simulation
         self._running = 0  # lives inside lives
@@ -156,6 +160,7 @@ class World:
         try:
             try:
                 report = getattr(oms, verb)(*arguments, **options)
+                self.told += _told(oms, report)
             except OmsError as exc:
                 error = exc
             oms.close()
@@ -309,6 +314,14 @@ class World:
             "OMS_SUBMIT__WAIT_S": "3",
             **settings,
         }
+
+
+def _told(oms: Oms, report: Any) -> Iterator[Told]:
+    """The orders that a report speaks of, as the command line shows them beneath it."""
+    records = oms.run_orders(report) if isinstance(report, SubmitReport) else ()
+    for record in (report,) if isinstance(report, OrderRecord) else records:
+        fill_count_e2 = int(Decimal(record.fill_count) * 100)
+        yield Told(record.client_order_id, record.status, record.order_id, fill_count_e2)
 
 
 _CLAIMS = """

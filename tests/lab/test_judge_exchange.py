@@ -39,6 +39,10 @@ def place(pair: Pair, **changes: Any) -> None:
         database.commit()
 
 
+def other_account(pair: Pair) -> None:
+    pair.spoil("UPDATE ledger SET user_id = 'somebody else'")
+
+
 def doubled(pair: Pair) -> None:
     place(pair)
 
@@ -161,6 +165,7 @@ def no_position(pair: Pair) -> None:
 
 
 PLANTED: list[tuple[Plant, str, str]] = [
+    (other_account, "I16", "whose account both are"),
     (doubled, "I3", "orders under one id"),
     (lost_there, "I9", "orders that must be there"),
     (unknown_here, "I4", "orders that must be here"),
@@ -199,7 +204,7 @@ def test_what_is_planted_is_found_by_its_rule(pair: Pair, plant: Plant, invarian
 
 
 def test_every_rule_about_both_sides_has_its_breach() -> None:
-    mine = {rule.name for rule in RULES if rule.needs not in ("ledger", "quiet")}
+    mine = {rule.name for rule in RULES if rule.needs not in ("ledger", "clock", "told", "quiet")}
     assert {rule for _, _, rule in PLANTED} == mine
 
 
@@ -275,7 +280,7 @@ def test_the_bodies_of_a_live_exchange_agree_with_the_ledger(pair: Pair) -> None
     raw = bodies(pair)
     assert judge(pair.ledger, raw, is_settled=True) == []
     asked = {each.rule.name for each in examine(pair.ledger, raw, is_quiet=True, is_level=True, is_alone=False)}
-    assert asked == {rule.name for rule in RULES if rule.needs not in ("log", "record")}
+    assert asked == {rule.name for rule in RULES if rule.needs not in ("log", "record", "clock", "told")}
 
 
 BODIES: list[tuple[dict[str, Any], set[str]]] = [

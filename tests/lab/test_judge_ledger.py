@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oms.lab.judge import RULES, Finding, examine, judge, told
+from oms.lab.judge import RULES, Finding, Told, examine, judge
 from tests.lab.judged import Pair, made, pair
 
 __all__ = ["made", "pair"]
@@ -19,7 +19,9 @@ DIGEST = b"0123456789abcdef"
 
 def test_a_pair_that_the_real_oms_made_has_nothing_wrong(pair: Pair) -> None:
     assert pair.judged() == []
-    checked = examine(pair.ledger, pair.exchange, is_quiet=True, is_level=True, is_alone=True)
+    checked = examine(
+        pair.ledger, pair.exchange, is_quiet=True, is_level=True, is_alone=True, is_timely=True, told=answers(pair)
+    )
     assert [each.rule for each in checked] == list(RULES)
     assert all(each.seen for each in checked), "a rule that looks at nothing proves nothing"
 
@@ -30,9 +32,26 @@ def test_a_ledger_alone_is_judged_by_the_rules_that_need_no_more(pair: Pair) -> 
     assert {each.rule.needs for each in alone} == {"ledger"}
 
 
+def test_a_clock_that_may_have_been_set_accuses_nobody(pair: Pair) -> None:
+    """`oms verify` does not know: a claim of a clock that was ahead looks as if it had come after the next run."""
+    opened_later(pair)
+    assert {each.invariant for each in pair.judged()} == {"I17"}
+    checked = examine(pair.ledger, pair.exchange, is_quiet=True, is_level=True, is_alone=True)
+    assert [each.findings for each in checked if each.findings] == []
+
+
+def answers(pair: Pair) -> list[Told]:
+    """What somebody was told who asked for all orders."""
+    with closing(sqlite3.connect(pair.ledger)) as database:
+        return [
+            Told(*row)
+            for row in database.execute("SELECT client_order_id, status, order_id, fill_count_e2 FROM orders")
+        ]
+
+
 def found_by(pair: Pair, name: str) -> tuple[Finding, ...]:
     """What the rule of that name finds, the exchange not being asked."""
-    checked = examine(pair.ledger, None, is_quiet=True, is_level=False, is_alone=True)
+    checked = examine(pair.ledger, None, is_quiet=True, is_level=False, is_alone=True, is_timely=True)
     return next(each.findings for each in checked if each.rule.name == name)
 
 
@@ -161,6 +180,32 @@ def trouble_taken_for_refusal(pair: Pair) -> None:
     pair.tell(key, "attempt_refused", pair.command(key), attempt=1, http_status=503, code="busy")
 
 
+def _refused(pair: Pair, http_status: int, code: str) -> None:
+    change = "UPDATE events SET data = json_set(data, '$.http_status', ?, '$.code', ?) WHERE kind = 'attempt_refused'"
+    pair.spoil(change, http_status, code)
+    pair.rechain()
+
+
+def rate_limit_taken_for_refusal(pair: Pair) -> None:
+    _refused(pair, 429, "too_many_requests")
+
+
+def refused_key_taken_for_refusal(pair: Pair) -> None:
+    _refused(pair, 401, "unauthorized")
+
+
+def timeout_taken_for_refusal(pair: Pair) -> None:
+    _refused(pair, 408, "timeout")
+
+
+def duplicate_taken_for_refusal(pair: Pair) -> None:
+    _refused(pair, 409, "order_already_exists")
+
+
+def pause_taken_for_refusal(pair: Pair) -> None:
+    _refused(pair, 409, "TRADING_IS_PAUSED")
+
+
 def order_id_without_proof(pair: Pair) -> None:
     pair.spoil("UPDATE orders SET order_id = 'made up ' || key WHERE status = 'resting'")
 
@@ -228,6 +273,22 @@ def run_of_nobody(pair: Pair) -> None:
     pair.spoil("DELETE FROM epochs WHERE epoch = 2")
 
 
+def opened_later(pair: Pair) -> None:
+    """The second run begins before the first has made its last claim, and there is no event that says it."""
+    last = "(SELECT max(at_us) FROM events WHERE kind = 'claimed' AND epoch = 1)"
+    pair.spoil(f"UPDATE epochs SET opened_at_us = {last} - 1 WHERE epoch = 2")
+
+
+def halted_earlier(pair: Pair) -> None:
+    last = "(SELECT max(at_us) FROM events WHERE kind = 'claimed')"
+    pair.spoil(f"INSERT INTO controls (name, reason, at_us) SELECT 'halt', 'by hand', {last} - 1")
+
+
+def out_of_time(pair: Pair) -> None:
+    claimed = "(SELECT max(at_us) FROM events WHERE kind = 'claimed' AND command_key = commands.key)"
+    pair.spoil(f"UPDATE commands SET expires_at_us = {claimed} WHERE key = 1")
+
+
 def run_numbers_fell(pair: Pair) -> None:
     pair.spoil("UPDATE ledger SET epoch = 1")
 
@@ -263,6 +324,11 @@ PLANTED: list[tuple[Plant, str, str]] = [
     (absent_by_old_data, "I8", "ends of doubt"),
     (doubt_forgotten, "I8", "ends of doubt"),
     (trouble_taken_for_refusal, "I8", "ends of doubt"),
+    (rate_limit_taken_for_refusal, "I8", "ends of doubt"),
+    (refused_key_taken_for_refusal, "I8", "ends of doubt"),
+    (timeout_taken_for_refusal, "I8", "ends of doubt"),
+    (duplicate_taken_for_refusal, "I8", "ends of doubt"),
+    (pause_taken_for_refusal, "I8", "ends of doubt"),
     (order_id_without_proof, "I9", "proofs of acceptance"),
     (order_id_of_another, "I9", "proofs of acceptance"),
     (accepted_without_order_id, "I9", "proofs of acceptance"),
@@ -278,6 +344,9 @@ PLANTED: list[tuple[Plant, str, str]] = [
     (claimed_by_a_run_that_is_over, "I17", "runs, one after another"),
     (run_of_nobody, "I17", "runs, one after another"),
     (run_numbers_fell, "I17", "runs, one after another"),
+    (opened_later, "I17", "runs, by their times"),
+    (halted_earlier, "I16", "claims while halted"),
+    (out_of_time, "I16", "claims past their time"),
     (work_left, "I23", "nothing left to do"),
 ]
 
@@ -292,7 +361,7 @@ def test_what_is_planted_is_found_by_its_rule(pair: Pair, plant: Plant, invarian
 
 
 def test_every_rule_about_the_ledger_has_its_breach() -> None:
-    mine = {rule.name for rule in RULES if rule.needs in ("ledger", "quiet")}
+    mine = {rule.name for rule in RULES if rule.needs in ("ledger", "clock", "quiet")}
     assert {rule for _, _, rule in PLANTED} == mine
 
 
@@ -344,11 +413,14 @@ def test_a_file_that_is_none_is_an_error_and_never_agreement(pair: Pair, tmp_pat
 # -- what callers were told -------------------------------------------------------------------------------------------
 
 
+def told(pair: Pair, *answers: Told) -> list[Finding]:
+    return judge(pair.ledger, None, is_settled=True, told=answers)
+
+
 def test_what_was_told_is_borne_out_by_the_ledger(pair: Pair) -> None:
-    resting, executed = pair.one("status = 'resting'"), pair.one("status = 'executed'")
-    answers = [(order["client_order_id"], order["status"]) for order in (resting, executed)]
-    assert told(pair.ledger, [*answers, (executed["client_order_id"], "pending")]) == []
-    assert told(pair.ledger, [(executed["client_order_id"], "resting")]) == []
+    name = pair.one("status = 'executed'")["client_order_id"]
+    assert told(pair, *answers(pair)) == []
+    assert told(pair, Told(name, "pending"), Told(name, "resting")) == []
 
 
 @pytest.mark.parametrize(
@@ -362,9 +434,19 @@ def test_what_was_told_is_borne_out_by_the_ledger(pair: Pair) -> None:
 )
 def test_an_answer_that_was_taken_back_is_found(pair: Pair, where: str, status: str) -> None:
     name = pair.one(where)["client_order_id"]
-    (finding,) = told(pair.ledger, [(name, status)])
+    (finding,) = told(pair, Told(name, status))
     assert (finding.invariant, finding.client_order_id) == ("I13", name)
 
 
+def test_another_order_or_less_filled_than_was_told_is_found(pair: Pair) -> None:
+    order = pair.one("status = 'executed'")
+    name, order_id, filled = order["client_order_id"], order["order_id"], order["fill_count_e2"]
+    (other,) = told(pair, Told(name, "executed", "another"))
+    (less,) = told(pair, Told(name, "executed", order_id, filled + 1))
+    assert (other.invariant, less.invariant) == ("I13", "I13")
+    assert "another" in other.sentence
+    assert f"filled by {filled + 1}" in less.sentence
+
+
 def test_an_answer_about_an_order_that_was_lost_is_found(pair: Pair) -> None:
-    assert [each.invariant for each in told(pair.ledger, [("gone", "pending")])] == ["I13"]
+    assert [each.invariant for each in told(pair, Told("gone", "pending"))] == ["I13"]

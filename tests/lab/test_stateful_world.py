@@ -350,7 +350,12 @@ class Lives(RuleBasedStateMachine):
             return []
         whole = not self.was_set_back
         found = judge(
-            self.world.ledger_path, self.world.exchange_path, is_settled=is_settled, is_alone=whole, is_complete=whole
+            self.world.ledger_path,
+            self.world.exchange_path,
+            is_settled=is_settled,
+            is_alone=whole,
+            is_complete=whole,
+            told=self.world.told if whole else (),
         )
         # Right after a ledger went back its mark is ahead of it, until the next run begins and notices (I20).
         seen = [finding for finding in found if whole or is_settled or finding.invariant != "I20"]

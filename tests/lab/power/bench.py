@@ -120,7 +120,7 @@ class Bench:
         assert read.exit_code == 0, f"{told}: {read.report}"
         if not self.lies:
             assert not world.witness.breaches, f"{told}: {world.witness.breaches}"
-            found = judge(world.ledger_path, world.exchange_path, is_settled=True)
+            found = judge(world.ledger_path, world.exchange_path, is_settled=True, told=world.told)
             assert not found, f"{told}: {found}"
         orders = tally(world.ledger_path, world.exchange_path)[1]
         assert orders == self.scenario.orders, f"{told}: {orders} orders at the exchange"

@@ -49,6 +49,7 @@ def amend(desk: Desk, account: Account, order: Order, wanted: Amendment, when: M
         _resize(desk, account, order, remaining, wanted.count_e2, expiry, when)
     else:
         _requeue(desk, account, order, wanted, remaining, planned, expiry, when)
+        desk.trigger_hit(when)
     return planned
 
 

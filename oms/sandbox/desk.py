@@ -12,6 +12,7 @@ import msgspec
 from oms.sandbox.account import Account, Fill, HoldingState, turned
 from oms.sandbox.amounts import MICROS, fee_e6
 from oms.sandbox.book import Book
+from oms.sandbox.groups import Group
 from oms.sandbox.markets import TAKER_RATE_E4, Market
 from oms.sandbox.matching import Plan, Take, plan
 from oms.sandbox.orders import Order, Status, Ticket, Version, cost_e6
@@ -27,6 +28,7 @@ class Desk:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self._filled_groups: dict[str, int] = {}  # contracts filled by the request at hand
         self._tail_until_us: dict[tuple[str, int | None], int] = {}
         self._ending: list[tuple[int, int, str, Order]] = []  # when, which, the reason, and the order itself
         for order in state.by_order_id.values():
@@ -48,6 +50,7 @@ class Desk:
                 self.state.burn(account, ticket.client_order_id, when.at_us)
             raise
         order = self._accept(account, ticket, market, count, planned, when)
+        self.trigger_hit(when)
         if order.now.status == "resting" and self._is_in_tail(account, ticket.subaccount, when.at_us):
             self._sweep(order, when)
         return order
@@ -83,6 +86,7 @@ class Desk:
         if not market.has_price(ticket.price_e4):
             raise refuse(400, "invalid_price")
         _check_options(ticket, at_us)
+        self._check_group(account, ticket, market)
         count = ticket.count_e2
         if ticket.reduce_only:
             count = min(count, account.closable_e2(ticket.subaccount, ticket.ticker, ticket.side))
@@ -96,6 +100,16 @@ class Desk:
             raise refuse(409, "fill_or_kill_insufficient_resting_volume")
         self._check_money(account, ticket, market, count, planned)
         return count, planned
+
+    def _check_group(self, account: Account, ticket: Ticket, market: Market) -> None:
+        if not ticket.order_group_id:
+            return
+        group = self.state.groups.get(ticket.order_group_id)
+        named = (account.user_id, ticket.subaccount, market.exchange_index, False)
+        if group is None or (group.user_id, group.subaccount, group.exchange_index, group.is_deleted) != named:
+            raise refuse(404, "ORDER_GROUP_NOT_FOUND", "ORDER_GROUP_NOT_FOUND")
+        if group.is_triggered:
+            raise refuse(400, "EXCEEDED_ORDER_GROUP_RISK_LIMIT", "EXCEEDED_ORDER_GROUP_RISK_LIMIT")
 
     def _check_money(self, account: Account, ticket: Ticket, market: Market, count: int, planned: Plan) -> None:
         opening = count - min(count, account.closable_e2(ticket.subaccount, ticket.ticker, ticket.side))
@@ -203,6 +217,8 @@ class Desk:
         self.state.add_fill(account, Fill(trade_id, order, price, count, is_taker, fee, *when))
         holding = account.holdings.get((ticket.subaccount, ticket.ticker))
         held = HoldingState(*when) if holding is None else holding.now
+        if ticket.order_group_id:
+            self._filled_groups[ticket.order_group_id] = self._filled_groups.get(ticket.order_group_id, 0) + count
         after, cash = turned(held, ticket.side, price, count, fee)
         after = msgspec.structs.replace(after, at_us=when.at_us, shown_us=when.shown_us)
         self.state.set_holding(account, ticket.subaccount, ticket.ticker, after)
@@ -219,6 +235,7 @@ class Desk:
         if planned.takes:
             account = Account(OUTSIDER)
             self._accept(account, ticket, market, ticket.count_e2, planned, when)
+            self.trigger_hit(when)
         return [take.maker for take in planned.takes]
 
     # ---- ending
@@ -259,6 +276,24 @@ class Desk:
     def _is_in_tail(self, account: Account, subaccount: int, at_us: int) -> bool:
         until = (self._tail_until_us.get((account.user_id, which), 0) for which in (None, subaccount))
         return at_us <= max(until)
+
+    def trigger_hit(self, when: Moment) -> None:
+        """Count what the request at hand filled in groups, and trigger those that reached their limit."""
+        filled, self._filled_groups = self._filled_groups, {}
+        for group_id, count in filled.items():
+            group = self.state.groups[group_id]
+            group.match(count, when.at_us)
+            if group.is_hit(when.at_us):
+                self.trigger(group, when)
+            self.state.keep_group(group)
+
+    def trigger(self, group: Group, when: Moment) -> None:
+        """Cancel the orders of a group; it takes no new ones until it is reset."""
+        group.is_triggered = True
+        for order in self.state.orders_of_group(group.group_id):
+            if order.now.status == "resting":
+                self.end(order, when, "")
+        self.state.keep_group(group)
 
     def start_pause(self, when: Moment) -> None:
         """Cancel the orders that asked to be canceled when a pause begins."""
@@ -373,8 +408,6 @@ def _check_options(ticket: Ticket, at_us: int) -> None:
         raise refuse(400, "invalid_order", details="reduce only must be immediate or cancel")
     if ticket.post_only and not is_gtc:
         raise refuse(400, "invalid_order", details="post only must be good till canceled")
-    if ticket.order_group_id:
-        raise refuse(404, "ORDER_GROUP_NOT_FOUND", "ORDER_GROUP_NOT_FOUND")
     if ticket.expiration_time is not None:
         if not is_gtc:
             raise refuse(400, "invalid_order", details="expiration only with good till canceled")

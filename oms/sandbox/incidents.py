@@ -54,6 +54,7 @@ def print_late(desk: Desk, order: Order, count_e2: int, when: Moment) -> None:
     desk.change(order, after)
     desk.book_fill(order, trade_id, price, count_e2, False, fee, when)
     desk.stamp(desk.state.accounts[order.user_id], order, when)
+    desk.trigger_hit(when)
 
 
 def move_money(desk: Desk, account: Account, movement: Movement, when: Moment) -> None:

@@ -59,6 +59,7 @@ _TABLES = {
         "result TEXT NOT NULL, position_e2 INTEGER NOT NULL, cost_e6 INTEGER NOT NULL, revenue_e6 INTEGER NOT NULL, "
         "fees_e6 INTEGER NOT NULL, at_us INTEGER NOT NULL, value_e4 INTEGER"
     ),
+    "order_groups": "n INTEGER PRIMARY KEY, group_id TEXT NOT NULL, document TEXT NOT NULL",
     "movements": "n INTEGER PRIMARY KEY, user_id TEXT NOT NULL, document TEXT NOT NULL",
     "burned": "n INTEGER PRIMARY KEY, user_id TEXT NOT NULL, client_order_id TEXT NOT NULL, at_us INTEGER NOT NULL",
     "wire": (

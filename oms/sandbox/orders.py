@@ -116,7 +116,7 @@ def document(order: Order, version: Version) -> dict[str, Any]:
         "last_update_time": amounts.time_text(version.at_us),
         "expiration_time": None if expires is None else amounts.time_text(expires * amounts.MICROS),
         "self_trade_prevention_type": ticket.self_trade_prevention_type,
-        "order_group_id": None,
+        "order_group_id": ticket.order_group_id or None,
         "cancel_order_on_pause": ticket.cancel_order_on_pause,
         "subaccount_number": ticket.subaccount,
         "exchange_index": order.exchange_index,

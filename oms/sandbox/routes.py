@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oms.sandbox import portfolio, public, reads, v1, writes
+from oms.sandbox import group_requests, portfolio, public, reads, v1, writes
 from oms.sandbox.calls import Call
 from oms.sandbox.limits import COSTS, DEFAULT_COST
 from oms.sandbox.wire import PREFIX, Response
@@ -29,6 +29,7 @@ class Operation(NamedTuple):
 
 _V2 = "/portfolio/events/orders"
 _V1 = "/portfolio/orders"
+_GROUPS = "/portfolio/order_groups"
 
 
 def _write(name: str, method: str, path: str, handle: Callable[[Call], Response], is_batch: bool = False) -> Operation:
@@ -53,6 +54,13 @@ OPERATIONS = (
     _write("CancelOrder", "DELETE", f"{_V1}/{{order_id}}", v1.cancel),
     _write("AmendOrder", "POST", f"{_V1}/{{order_id}}/amend", v1.retired),
     _write("DecreaseOrder", "POST", f"{_V1}/{{order_id}}/decrease", v1.retired),
+    Operation("GetOrderGroups", "GET", _GROUPS, group_requests.list_groups),
+    Operation("GetOrderGroup", "GET", f"{_GROUPS}/{{order_group_id}}", group_requests.get_group),
+    _write("CreateOrderGroup", "POST", f"{_GROUPS}/create", group_requests.create),
+    _write("DeleteOrderGroup", "DELETE", f"{_GROUPS}/{{order_group_id}}", group_requests.delete),
+    _write("ResetOrderGroup", "PUT", f"{_GROUPS}/{{order_group_id}}/reset", group_requests.reset),
+    _write("TriggerOrderGroup", "PUT", f"{_GROUPS}/{{order_group_id}}/trigger", group_requests.trigger),
+    _write("UpdateOrderGroupLimit", "PUT", f"{_GROUPS}/{{order_group_id}}/limit", group_requests.update_limit),
     Operation("GetOrders", "GET", _V1, reads.list_orders),
     Operation("GetQueuePositions", "GET", f"{_V1}/queue_positions", reads.list_queue_positions),
     Operation("GetOrder", "GET", f"{_V1}/{{order_id}}", reads.get_order),

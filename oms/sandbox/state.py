@@ -9,6 +9,7 @@ from oms.sandbox.account import Account, Fill, Holding, HoldingState, Movement, 
 from oms.sandbox.amounts import MICROS, ONE_DOLLAR_E4
 from oms.sandbox.auth import Key, load_key
 from oms.sandbox.book import Book
+from oms.sandbox.groups import Group
 from oms.sandbox.journal import Journal
 from oms.sandbox.knobs import Knobs
 from oms.sandbox.markets import Market, first_markets, first_quotes
@@ -50,6 +51,8 @@ class State:
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, Key] = {}
         self.trades: list[Trade] = []
+        self.groups: dict[str, Group] = {}
+        self._group_orders: dict[str, list[Order]] = {}
         self.next_seq = journal.last("placed") + 1
         self._last_place = 0
         self.now_us = 0  # the latest instant anything happened at; never goes back when the clock does
@@ -204,6 +207,22 @@ class State:
         account.movements.append(movement)
         self.journal.add("movements", (None, account.user_id, msgspec.json.encode(movement).decode()))
 
+    def new_group(self, user_id: str, subaccount: int, exchange_index: int, limit_e2: int) -> Group:
+        """Open an order group."""
+        number = len(self.groups) + 1
+        group = Group(number, self.ids.uuid("group", number), user_id, subaccount, exchange_index, limit_e2)
+        self.groups[group.group_id] = group
+        self.keep_group(group)
+        return group
+
+    def keep_group(self, group: Group) -> None:
+        """Keep the changed state of a group."""
+        self.journal.add("order_groups", (group.number, group.group_id, msgspec.json.encode(group).decode()))
+
+    def orders_of_group(self, group_id: str) -> list[Order]:
+        """All orders that were placed in a group, oldest first."""
+        return self._group_orders.get(group_id, [])
+
     def set_holding(self, account: Account, subaccount: int, ticker: str, held: HoldingState) -> None:
         """Keep the newest state of a position."""
         account.holdings.setdefault((subaccount, ticker), Holding([])).past.append(held)
@@ -287,6 +306,8 @@ class State:
             past_of.past.append(HoldingState(*tuple(row)[4:]))
         for row in self.journal.read("settlements"):
             self.accounts[row["user_id"]].settlements.append(Settlement(*tuple(row)[2:]))
+        for row in self.journal.read("order_groups"):
+            self.groups[row["group_id"]] = msgspec.json.decode(row["document"], type=Group)
         for row in self.journal.read("movements"):
             movement = msgspec.json.decode(row["document"], type=Movement)
             self.accounts[row["user_id"]].movements.append(movement)
@@ -299,5 +320,7 @@ class State:
         if account is None:
             return
         account.orders.append(order)
+        if order.ticket.order_group_id:
+            self._group_orders.setdefault(order.ticket.order_group_id, []).append(order)
         if order.ticket.client_order_id:
             account.by_client_order_id[order.ticket.client_order_id] = order

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oms.sandbox import v1
+from oms.sandbox import group_requests, v1
 from oms.sandbox.routes import OPERATIONS, Operation
 from oms.sandbox.tickets import CREATE_FIELDS
 from oms.sandbox.wire import PREFIX, Request
@@ -25,7 +25,18 @@ SCALARS = (
     )
 )
 FIELDS = st.sampled_from(
-    sorted({*CREATE_FIELDS, *CANCEL_FIELDS, *AMEND_FIELDS, *DECREASE_FIELDS, *v1.FIELDS, "orders", "ids"})
+    sorted(
+        {
+            *CREATE_FIELDS,
+            *CANCEL_FIELDS,
+            *AMEND_FIELDS,
+            *DECREASE_FIELDS,
+            *v1.FIELDS,
+            *group_requests.CREATE_FIELDS,
+            "orders",
+            "ids",
+        }
+    )
 )
 OBJECTS = st.dictionaries(FIELDS, SCALARS | st.lists(SCALARS, max_size=2), max_size=5)
 QUERY = st.dictionaries(
@@ -54,6 +65,7 @@ def test_every_request_is_answered(
 ) -> None:
     order_id = FUZZED.create().json["order_id"]
     method, path = operation.method, operation.path.replace("{order_id}", order_id).replace("{ticker}", TICKER)
+    path = path.replace("{order_group_id}", GROUP)
     for body in (body_of(value), body_of({**order(), **extra}), body_of({"orders": [{**order(), **extra}, value]})):
         answer = FUZZED.ask(FUZZED.request(method, path, body, **dict[str, Any](query)))
         assert 200 <= answer.status < 500
@@ -75,3 +87,4 @@ def test_every_unsigned_request_is_answered(body: bytes, headers: dict[str, str]
 
 
 FUZZED = Steps(v1_compat=True)
+GROUP = FUZZED.call("POST", "/portfolio/order_groups/create", {"contracts_limit": 10**6}).json["order_group_id"]

@@ -6,9 +6,10 @@ at p is a bid at p, selling YES an ask at p, buying NO at p an ask at 1-p, selli
 
 from typing import Any
 
-from oms.sandbox import amounts
+from oms.sandbox import amendments, amounts
+from oms.sandbox.amendments import Amendment
 from oms.sandbox.calls import Call
-from oms.sandbox.orders import Ticket, document
+from oms.sandbox.orders import Order, Side, Ticket, document
 from oms.sandbox.refusals import Refusal, refuse
 from oms.sandbox.tickets import (
     SELF_TRADE_PREVENTION,
@@ -22,7 +23,7 @@ from oms.sandbox.tickets import (
     typed,
 )
 from oms.sandbox.wire import Response, json_response
-from oms.sandbox.writes import allowed, orders_of
+from oms.sandbox.writes import allowed, orders_of, target_of
 
 FIELDS = {
     "ticker": "string",
@@ -46,6 +47,20 @@ FIELDS = {
     "cancel_order_on_pause": "bool",
     "subaccount": "int",
     "exchange_index": "int",
+}
+AMEND_FIELDS = {
+    name: FIELDS[name]
+    for name in (
+        *("ticker", "client_order_id", "side", "action", "count", "count_fp", "subaccount", "exchange_index"),
+        *("yes_price", "no_price", "yes_price_dollars", "no_price_dollars"),
+    )
+} | {"updated_client_order_id": "string"}
+DECREASE_FIELDS = {
+    "reduce_by": "int",
+    "reduce_to": "int",
+    "reduce_by_fp": "string",
+    "reduce_to_fp": "string",
+    "subaccount": "int",
 }
 PRICES = ("yes_price", "no_price", "yes_price_dollars", "no_price_dollars")
 
@@ -80,6 +95,10 @@ def _count_of(given: dict[str, Any]) -> int:
     return int(given["count"]) * 100
 
 
+def _book_side(action: str, leg: str) -> Side:
+    return "bid" if (action == "buy") == (leg == "yes") else "ask"
+
+
 def read_v1_ticket(body: object) -> Ticket:
     """A V1 create request; raises the refusal that the exchange answered to a bad one."""
     given = typed(body, FIELDS, "CreateOrderRequest")
@@ -95,7 +114,7 @@ def read_v1_ticket(body: object) -> Ticket:
     return Ticket(
         ticker=given["ticker"],
         client_order_id=client_order_id_in(given),
-        side="bid" if (action == "buy") == (leg == "yes") else "ask",
+        side=_book_side(action, leg),
         count_e2=_count_of(given),
         price_e4=_yes_price_in(given),
         time_in_force=one_of(given, "time_in_force", TIMES_IN_FORCE),
@@ -175,6 +194,58 @@ def cancel_batch(call: Call) -> Response:
     return json_response(200, {"orders": answers})
 
 
-def retired(call: Call) -> Response:
-    """POST /portfolio/orders/{order_id}/amend and /decrease: not revived by --v1-compat."""
-    raise refuse(410, "deprecated_v1_order_endpoint", "Please switch to the V2 endpoints")
+def _resting(call: Call, given: dict[str, Any]) -> Order:
+    """The resting order of the path, on whatever shard, in the subaccount that the body names."""
+    order_id = call.path["order_id"]
+    subaccount = call.subaccount(subaccount_in(given) if "subaccount" in given else None, 0) or 0
+    return call.desk.resting(call.account, order_id, _shard(call, order_id), subaccount)
+
+
+def amend(call: Call) -> Response:
+    """POST /portfolio/orders/{order_id}/amend: 200 with the order before and after; without a count it is kept."""
+    return _amend(call, is_strict=True)
+
+
+def put(call: Call) -> Response:
+    """PUT /portfolio/orders/{order_id}, as the quick-start guide writes the amend: what is not given stays."""
+    return _amend(call, is_strict=False)
+
+
+def _amend(call: Call, is_strict: bool) -> Response:
+    _check_alive(call)
+    given = typed(parse_object(call.request.body), AMEND_FIELDS, "AmendOrderRequest")
+    order = _resting(call, given)
+    before, ticket = order.now, order.ticket
+    if not is_strict:
+        own = {"ticker": ticket.ticker, "side": ticket.leg, "action": ticket.action}
+        if not any(name in given for name in PRICES):
+            own["yes_price_dollars"] = amounts.price_text(before.price_e4)
+        given = {**own, **given}
+    if not given.get("ticker"):
+        raise refuse(400, "missing_parameters", details="ticker is required")
+    action, leg = one_of(given, "action", ("buy", "sell")), one_of(given, "side", ("yes", "no"))
+    wanted = Amendment(
+        ticker=given["ticker"],
+        side=_book_side(action, leg),
+        price_e4=_yes_price_in(given),
+        count_e2=_count_of(given) if "count" in given or "count_fp" in given else before.fill_e2 + before.remaining_e2,
+        client_order_id=client_order_id_in(given),
+        updated_client_order_id=client_order_id_in(given, "updated_client_order_id"),
+        expiration_time=None,
+    )
+    old = document(order, before)
+    amendments.amend(call.desk, call.account, order, wanted, call.when)
+    return json_response(200, {"old_order": old, "order": document(order, order.now)})
+
+
+def decrease(call: Call) -> Response:
+    """POST /portfolio/orders/{order_id}/decrease: 200 with the order."""
+    _check_alive(call)
+    given = typed(parse_object(call.request.body), DECREASE_FIELDS, "DecreaseOrderRequest")
+    by, to_count = (
+        str(given[name]) if name in given else given.get(f"{name}_fp") for name in ("reduce_by", "reduce_to")
+    )
+    order = _resting(call, given)
+    to = target_of(order, by, to_count)
+    amendments.decrease(call.desk, call.account, order, to, call.when)
+    return json_response(200, {"order": document(order, order.now)})

@@ -223,17 +223,23 @@ def amend(call: Call) -> Response:
     return json_response(200, {**answer, "ts_ms": order.now.at_us // 1000})
 
 
+def target_of(order: Order, reduce_by: str | None, reduce_to: str | None) -> int:
+    """What a decrease shall leave, in count_e2; raises 400 unless it names exactly one way, and less than remains."""
+    if (reduce_by is None) == (reduce_to is None):
+        raise refuse(400, "invalid_parameters", details="exactly one of reduce_by and reduce_to")
+    remaining = order.now.remaining_e2
+    by = 0 if reduce_by is None else count_in({"reduce_by": reduce_by}, "reduce_by")
+    to = remaining - by if reduce_to is None else amounts.count_e2(reduce_to)
+    if to is None or not 0 <= to <= remaining:
+        raise refuse(400, "invalid_parameters", details=f"{amounts.count_text(remaining)} remain")
+    return to
+
+
 def decrease(call: Call) -> Response:
     """POST /portfolio/events/orders/{order_id}/decrease: 200 with what remains."""
     given = typed(parse_object(call.request.body), DECREASE_FIELDS, "DecreaseOrderV2Request")
-    if ("reduce_by" in given) == ("reduce_to" in given):
-        raise refuse(400, "invalid_parameters", details="exactly one of reduce_by and reduce_to")
     order = _resting(call, given.get("exchange_index"), given.get("market_ticker"))
-    remaining = order.now.remaining_e2
-    by = count_in(given, "reduce_by") if "reduce_by" in given else 0
-    to = amounts.count_e2(given["reduce_to"]) if "reduce_to" in given else remaining - by
-    if to is None or not 0 <= to <= remaining:
-        raise refuse(400, "invalid_parameters", details=f"{amounts.count_text(remaining)} remain")
+    to = target_of(order, given.get("reduce_by"), given.get("reduce_to"))
     amendments.decrease(call.desk, call.account, order, to, call.when)
     remains = amounts.count_text(order.now.remaining_e2)
     return json_response(200, {**_head(order), "remaining_count": remains, "ts_ms": order.now.at_us // 1000})

@@ -51,7 +51,7 @@ def step(name: str, answer: requests.Response, status: int) -> Any:
 
 
 def main() -> None:
-    """Find a market, place, meet the duplicate check, read, list, cancel; then provoke each kind of refusal."""
+    """Find a market, place, meet the duplicate check, read, list, amend, cancel; then provoke each kind of refusal."""
     account = Account(*sys.argv[1:4])
     found = requests.get(f"{account.base_url}/markets?limit=1&status=open", timeout=10)
     market = step("find an open market", found, 200)["markets"][0]
@@ -73,6 +73,9 @@ def main() -> None:
     assert step("read it", account.ask("GET", f"/portfolio/orders/{order_id}"), 200)["order"]["order_id"] == order_id
     listed = step("list what rests", account.ask("GET", "/portfolio/orders?status=resting"), 200)["orders"]
     assert order["client_order_id"] in [row["client_order_id"] for row in listed]
+    amend = {"ticker": order["ticker"], "action": "buy", "side": "yes", "yes_price": 2, "count": 3}
+    amended = step("amend it", account.ask("PUT", f"/portfolio/orders/{order_id}", amend), 200)["order"]
+    assert (amended["yes_price_dollars"], amended["remaining_count_fp"]) == ("0.0200", "3.00")
     canceled = step("cancel it", account.ask("DELETE", f"/portfolio/orders/{order_id}"), 200)
     assert canceled["order"]["status"] == "canceled"
 

@@ -30,7 +30,7 @@ def test_the_steps_of_kalshis_quick_start_guide_work_unchanged(tmp_path: Path) -
             sys.executable, HERE / "quickstart_guide.py", sandbox.base_url, sandbox.key_id, sandbox.private_key_path
         )
         steps = [json.loads(line) for line in said.splitlines()]
-        assert [step["status"] for step in steps] == [200, 201, 409, 200, 200, 200, 401, 400, 429]
+        assert [step["status"] for step in steps] == [200, 201, 409, 200, 200, 200, 200, 401, 400, 429]
         assert [order["status"] for order in sandbox.orders()] == ["canceled"]
 
 

@@ -29,6 +29,7 @@ def create(steps: Steps, **changes: Any) -> Answer:
         ("DELETE", f"{V1}/some-order"),
         ("POST", f"{V1}/some-order/amend"),
         ("POST", f"{V1}/some-order/decrease"),
+        ("PUT", f"{V1}/some-order"),
     ],
 )
 def test_the_retired_writes_answer_410(method: str, path: str) -> None:
@@ -120,3 +121,103 @@ def test_batches_answer_each_item_for_itself(steps: Steps) -> None:
     done, gone = steps.call("DELETE", f"{V1}/batched", {"ids": [order_id, order_id]}).json["orders"]
     assert (done["order"]["status"], done["reduced_by_fp"]) == ("canceled", "1.00")
     assert (gone["order"], gone["error"]["code"]) == (None, "not_found")
+
+
+AMENDS = [("POST", "/amend"), ("PUT", "")]
+
+
+@pytest.mark.parametrize(("method", "path"), AMENDS)
+@pytest.mark.parametrize(
+    ("changes", "price", "total", "remaining"),
+    [
+        ({"yes_price": 3, "count": 7}, "0.0300", "7.00", "6.00"),
+        ({"yes_price": 2, "count": 3}, "0.0200", "3.00", "2.00"),
+        ({"yes_price": 2, "count_fp": "3.50"}, "0.0200", "3.50", "2.50"),
+        ({"yes_price_dollars": "0.0300"}, "0.0300", "5.00", "4.00"),
+        ({"no_price": 97}, "0.0300", "5.00", "4.00"),
+    ],
+)
+def test_an_amend_answers_the_order_before_and_after(
+    steps: Steps, method: str, path: str, changes: dict[str, Any], price: str, total: str, remaining: str
+) -> None:
+    order_id = create(steps, count=5, yes_price=2, client_order_id="one").json["order"]["order_id"]
+    steps.control(trade={"ticker": TICKER, "side": "ask", "price": "0.0200", "count": "1.00"})
+    before = steps.listed()[0]
+    body = {"ticker": TICKER, "side": "yes", "action": "buy", **changes}
+    answer = steps.call(method, f"{V1}/{order_id}{path}", body)
+    assert (answer.status, answer.json["old_order"]) == (200, before)
+    assert steps.listed() == [answer.json["order"]]
+    after = answer.json["order"]
+    assert (after["yes_price_dollars"], after["initial_count_fp"], after["remaining_count_fp"]) == (
+        price,
+        total,
+        remaining,
+    )
+
+
+def test_the_put_of_the_guide_keeps_what_it_does_not_name_and_the_post_does_not(steps: Steps) -> None:
+    order_id = create(steps, action="buy", side="no", yes_price=None, no_price=2, count=5).json["order"]["order_id"]
+    assert steps.call("PUT", f"{V1}/{order_id}", {"count": 3}).json["order"]["remaining_count_fp"] == "3.00"
+    assert steps.call("PUT", f"{V1}/{order_id}", {"no_price": 1}).json["order"]["no_price_dollars"] == "0.0100"
+    assert steps.call("POST", f"{V1}/{order_id}/amend", {"count": 2}).code == "missing_parameters"
+    given = {"ticker": TICKER, "side": "no", "action": "buy"}
+    assert steps.call("POST", f"{V1}/{order_id}/amend", {**given, "count": 2}).code == "invalid_order"
+    assert steps.call("POST", f"{V1}/{order_id}/amend", {**given, "no_price": 1, "count": 2}).status == 200
+
+
+@pytest.mark.parametrize(("method", "path"), AMENDS)
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"ticker": SPORTS}, "order_ticker_mismatch"),
+        ({"side": "no"}, "order_side_mismatch"),
+        ({"action": "sell"}, "order_side_mismatch"),
+        ({"client_order_id": "other"}, "order_id_and_client_order_id_mismatch"),
+        ({"count": 0}, "invalid_order_size"),
+        ({"no_price": 3}, "invalid_order"),
+        ({"yes_price": 100}, "invalid_price"),
+        ({"count": "3"}, "bad_request"),
+    ],
+)
+def test_a_bad_v1_amend_changes_nothing(
+    steps: Steps, method: str, path: str, changes: dict[str, Any], code: str
+) -> None:
+    order_id = create(steps, client_order_id="one").json["order"]["order_id"]
+    before = steps.listed()
+    body = {"ticker": TICKER, "side": "yes", "action": "buy", "yes_price": 1, "count": 2, **changes}
+    answer = steps.call(method, f"{V1}/{order_id}{path}", body)
+    assert (answer.status, answer.code) == (400, code)
+    assert steps.listed() == before
+
+
+def test_a_v1_amend_may_rename_the_order_and_finds_it_on_any_shard(steps: Steps) -> None:
+    order_id = create(steps, ticker=SPORTS, client_order_id="one").json["order"]["order_id"]
+    body = {"client_order_id": "one", "updated_client_order_id": "two"}
+    assert steps.call("PUT", f"{V1}/{order_id}", body).json["order"]["client_order_id"] == "two"
+    steps.call("DELETE", f"{V1}/{order_id}")
+    assert steps.call("PUT", f"{V1}/{order_id}", body).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "remaining"),
+    [
+        ({"reduce_by": 2}, 200, "3.00"),
+        ({"reduce_to": 2}, 200, "2.00"),
+        ({"reduce_by_fp": "0.50"}, 200, "4.50"),
+        ({"reduce_to_fp": "0.50"}, 200, "0.50"),
+        ({"reduce_to": 0}, 200, "0.00"),
+        ({"reduce_to": 6}, 400, "5.00"),
+        ({"reduce_by": -1}, 400, "5.00"),
+        ({"reduce_by": 1, "reduce_to": 1}, 400, "5.00"),
+        ({}, 400, "5.00"),
+    ],
+    ids=str,
+)
+def test_a_v1_decrease_answers_the_order(steps: Steps, body: dict[str, Any], status: int, remaining: str) -> None:
+    order_id = create(steps, count=5).json["order"]["order_id"]
+    answer = steps.call("POST", f"{V1}/{order_id}/decrease", body)
+    assert answer.status == status
+    (row,) = steps.listed()
+    assert row["remaining_count_fp"] == remaining
+    if status == 200:
+        assert answer.json == {"order": row}

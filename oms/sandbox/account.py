@@ -163,6 +163,7 @@ class Account:
         self.fills: list[Fill] = []
         self.settlements: list[Settlement] = []
         self.movements: list[Movement] = []
+        self.netting: dict[int, bool] = {}  # by subaccount created or told
         self.by_client_order_id: dict[str, Order] = {}  # the latest order of each id
         self.burned: set[str] = set()  # ids used up without an order
         self.closing_e2: dict[tuple[int, str, Side], int] = {}  # claimed by resting orders that close

@@ -8,6 +8,7 @@ from typing import Any
 from oms.sandbox import amounts
 from oms.sandbox.calls import Call
 from oms.sandbox.groups import MOST_GROUPS, Group
+from oms.sandbox.limits import SHARDS
 from oms.sandbox.refusals import not_found, refuse
 from oms.sandbox.tickets import parse_object, subaccount_in, typed
 from oms.sandbox.wire import Response, json_response
@@ -35,7 +36,7 @@ def create(call: Call) -> Response:
     given = typed(parse_object(call.request.body), CREATE_FIELDS, "CreateOrderGroupRequest")
     subaccount = call.subaccount(subaccount_in(given) if "subaccount" in given else None, 0) or 0
     shard = given.get("exchange_index", 0)
-    if not 0 <= shard <= 2:
+    if shard not in SHARDS:
         raise refuse(400, "invalid_parameters", details="exchange_index is 0 to 2")
     limit = _limit_in(given)
     if len(_mine(call)) >= MOST_GROUPS:

@@ -60,6 +60,10 @@ _TABLES = {
         "fees_e6 INTEGER NOT NULL, at_us INTEGER NOT NULL, value_e4 INTEGER"
     ),
     "order_groups": "n INTEGER PRIMARY KEY, group_id TEXT NOT NULL, document TEXT NOT NULL",
+    "netting": (
+        "user_id TEXT NOT NULL, subaccount INTEGER NOT NULL, is_netting INTEGER NOT NULL, "
+        "PRIMARY KEY (user_id, subaccount)"
+    ),
     "movements": "n INTEGER PRIMARY KEY, user_id TEXT NOT NULL, document TEXT NOT NULL",
     "burned": "n INTEGER PRIMARY KEY, user_id TEXT NOT NULL, client_order_id TEXT NOT NULL, at_us INTEGER NOT NULL",
     "wire": (

@@ -36,6 +36,7 @@ LIMITS: dict[Tier, Limits] = {
 }
 
 DEFAULT_COST = 10
+SHARDS = range(3)
 COSTS = {
     ("DELETE", "/portfolio/events/orders/:order_id"): 2,
     ("DELETE", "/portfolio/events/orders/batched"): 2,

@@ -192,19 +192,3 @@ def get_resting_value(call: Call) -> Response:
             ],
         },
     )
-
-
-def list_subaccount_balances(call: Call) -> Response:
-    """GET /portfolio/subaccounts/balances."""
-    rows = []
-    for (subaccount, index), purse in sorted(call.account.purses.items()):
-        seen = purse.seen(call.as_of_us)
-        rows.append(
-            {
-                "subaccount_number": subaccount,
-                "exchange_index": index,
-                "balance": amounts.balance_text(seen.available_e6),
-                "updated_ts": seen.at_us // amounts.MICROS,
-            }
-        )
-    return json_response(200, {"subaccount_balances": rows})

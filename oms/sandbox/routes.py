@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from oms.sandbox import group_requests, portfolio, public, reads, v1, writes
+from oms.sandbox import group_requests, portfolio, public, reads, subaccounts, v1, writes
 from oms.sandbox.calls import Call
 from oms.sandbox.limits import COSTS, DEFAULT_COST
 from oms.sandbox.wire import PREFIX, Response
@@ -29,6 +29,7 @@ class Operation(NamedTuple):
 
 _V2 = "/portfolio/events/orders"
 _V1 = "/portfolio/orders"
+_SUBACCOUNTS = "/portfolio/subaccounts"
 _GROUPS = "/portfolio/order_groups"
 
 
@@ -75,7 +76,12 @@ OPERATIONS = (
     Operation(
         "GetRestingOrderValue", "GET", "/portfolio/summary/total_resting_order_value", portfolio.get_resting_value
     ),
-    Operation("GetSubaccountBalances", "GET", "/portfolio/subaccounts/balances", portfolio.list_subaccount_balances),
+    Operation("GetSubaccountBalances", "GET", f"{_SUBACCOUNTS}/balances", subaccounts.list_balances),
+    Operation("GetSubaccountTransfers", "GET", f"{_SUBACCOUNTS}/transfers", subaccounts.list_transfers),
+    Operation("GetSubaccountNetting", "GET", f"{_SUBACCOUNTS}/netting", subaccounts.list_netting),
+    Operation("CreateSubaccount", "POST", _SUBACCOUNTS, subaccounts.create, "write::transfer"),
+    Operation("ApplySubaccountTransfer", "POST", f"{_SUBACCOUNTS}/transfer", subaccounts.transfer, "write::transfer"),
+    Operation("UpdateSubaccountNetting", "PUT", f"{_SUBACCOUNTS}/netting", subaccounts.update_netting, "write"),
     Operation("GetHistoricalOrders", "GET", "/historical/orders", reads.list_historical_orders),
     Operation("GetHistoricalFills", "GET", "/historical/fills", reads.list_historical_fills),
     Operation("GetHistoricalPositions", "GET", "/historical/positions", portfolio.list_historical_positions),

@@ -223,6 +223,11 @@ class State:
         """All orders that were placed in a group, oldest first."""
         return self._group_orders.get(group_id, [])
 
+    def set_netting(self, account: Account, subaccount: int, *, is_netting: bool) -> None:
+        """Keep the netting setting of a subaccount, which comes to be by its first one."""
+        account.netting[subaccount] = is_netting
+        self.journal.add("netting", (account.user_id, subaccount, int(is_netting)))
+
     def set_holding(self, account: Account, subaccount: int, ticker: str, held: HoldingState) -> None:
         """Keep the newest state of a position."""
         account.holdings.setdefault((subaccount, ticker), Holding([])).past.append(held)
@@ -253,7 +258,8 @@ class State:
             scopes = tuple(row["scopes"].split(","))
             key = load_key(row["key_id"], row["user_id"], row["public_pem"], scopes, row["subaccount"])
             self.keys[key.key_id] = key
-        for user_id in {row["user_id"] for row in self.journal.read("purses")} | {self.user_id}:
+        users = {row["user_id"] for row in self.journal.read("purses")} | {key.user_id for key in self.keys.values()}
+        for user_id in sorted(users | {self.user_id}):
             self.open_account(user_id)
         self._load_orders()
         self._load_accounts()
@@ -308,6 +314,8 @@ class State:
             self.accounts[row["user_id"]].settlements.append(Settlement(*tuple(row)[2:]))
         for row in self.journal.read("order_groups"):
             self.groups[row["group_id"]] = msgspec.json.decode(row["document"], type=Group)
+        for row in self.journal.read("netting"):
+            self.accounts[row["user_id"]].netting[row["subaccount"]] = bool(row["is_netting"])
         for row in self.journal.read("movements"):
             movement = msgspec.json.decode(row["document"], type=Movement)
             self.accounts[row["user_id"]].movements.append(movement)

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oms.sandbox import group_requests, v1
+from oms.sandbox import group_requests, subaccounts, v1
 from oms.sandbox.routes import OPERATIONS, Operation
 from oms.sandbox.tickets import CREATE_FIELDS
 from oms.sandbox.wire import PREFIX, Request
@@ -33,6 +33,8 @@ FIELDS = st.sampled_from(
             *DECREASE_FIELDS,
             *v1.FIELDS,
             *group_requests.CREATE_FIELDS,
+            *subaccounts.TRANSFER_FIELDS,
+            *subaccounts.NETTING_FIELDS,
             "orders",
             "ids",
         }

@@ -21,9 +21,10 @@ from oms.config import Config, load
 from oms.errors import ConfirmationNeeded, InputError, Interrupted, LedgerMissing
 from oms.interrupt import Interrupt
 from oms.ledger import listing, queries
+from oms.ledger.changes import record_cancels
 from oms.ledger.claim import Scope
 from oms.ledger.ledger import Ledger, open_ledger
-from oms.ledger.record import NewBatch, RecordedBatch, find_batch, record, record_cancels
+from oms.ledger.record import NewBatch, RecordedBatch, find_batch, record
 from oms.lifecycle.states import OrderStatus
 from oms.records import (
     BatchRecord,
@@ -364,7 +365,9 @@ class Oms(Handouts):
         return ledger is None or queries.totals(ledger).doubtful > 0
 
     def close(self) -> None:
-        """Close the ledger and let go of its locks; harmless twice."""
+        """Close the ledger and let go of its locks; harmless twice. Waits up to 10 s for hooks to be told."""
+        if self._memory.courier is not None:
+            self._memory.courier.close()
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None

@@ -55,6 +55,25 @@ def request_body(intent: Intent) -> str:
     return text + "}"
 
 
+def amend_body(ticker: str, side: str, price_e6: int, count_e2: int, expiration_time: int | None) -> str:
+    """The JSON text of `POST /portfolio/events/orders/{order_id}/amend`; `count` is the total, filled included.
+
+    The client_order_id is not sent: an amend never changes it, and the order_id in the path names the order.
+    """
+    text = (
+        f'{{"ticker":{_quoted(ticker)},"side":"{side}","price":"{format_dollars(price_e6)}",'
+        f'"count":"{format_count(count_e2)}"'
+    )
+    if expiration_time is not None:
+        text += f',"expiration_time":{expiration_time:d}'
+    return text + "}"
+
+
+def decrease_body(ticker: str, reduce_to_e2: int) -> str:
+    """The JSON text of `POST /portfolio/events/orders/{order_id}/decrease`, always to an absolute rest."""
+    return f'{{"reduce_to":"{format_count(reduce_to_e2)}","market_ticker":{_quoted(ticker)}}}'
+
+
 def body_digest(body: str) -> bytes:
     """SHA-256 of a stored body, first 16 bytes: checked at every claim, so that every attempt sends the same."""
     return hashlib.sha256(body.encode()).digest()[:16]

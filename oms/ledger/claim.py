@@ -37,6 +37,7 @@ class Scope:
     batches: frozenset[int] = frozenset()
     newer_than: int = 0
     creates: bool = True
+    despite_halt: bool = False  # cancels go on while sending is halted: they make the account safer
 
     def has(self, batch_key: int) -> bool:
         return batch_key > self.newer_than or batch_key in self.batches
@@ -83,11 +84,13 @@ class Desk:
         self._ledger.check_place()
         facts = [Fact(entry, event) for entry, event in answers]
         with self._ledger.write() as connection:
-            newest_epoch, is_halted, has_cancels = execute(connection, _STATE_OF_TURN).fetchone()
+            newest_epoch, is_halted, has_changes = execute(connection, _STATE_OF_TURN).fetchone()
             self._ledger.compare_epoch(newest_epoch)
             claims: list[Fact] = []
             if want > 0 and not is_halted:
-                claims = self._claims(connection, want, now, admit, has_cancels=bool(has_cancels))
+                claims = self._claims(connection, want, now, admit, has_changes=bool(has_changes))
+            elif want > 0 and has_changes and self._scope.despite_halt:
+                claims, _ = self._cancels(connection, want, now, admit)
             appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
         self._ledger.note_seq(appended.newest_seq)
         self._ledger.tend()
@@ -95,12 +98,16 @@ class Desk:
         claimed = [appended.entries[f.entry.command_key] for f in claims if isinstance(f.event, e.Claimed)]
         if appended.duplicates:
             is_halted = True
-        return Turn(tuple(claimed), tuple(appended.entries.values()), bool(is_halted))
+        return Turn(tuple(claimed), tuple(appended.entries.values()), bool(is_halted) and not self._scope.despite_halt)
 
     def has_claimable(self) -> bool:
         """Whether anything in scope is queued that only time, tokens or the exchange keep from being claimed."""
         with self._ledger.read() as connection:
             if connection.execute(_CLAIMABLE_CANCEL).scalar():
+                return True
+            if self._scope.despite_halt and connection.execute(_IS_HALTED).scalar():
+                return False
+            if connection.execute(_CLAIMABLE_MODIFY).scalar():
                 return True
             return self._scope.creates and any(self._batches(connection))
 
@@ -114,13 +121,13 @@ class Desk:
             self.refresh()
 
     def _claims(
-        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool], *, has_cancels: bool
+        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool], *, has_changes: bool
     ) -> list[Fact]:
         # Once a turn, and before anything of it is decided: what is claimed or withdrawn here still reads as queued.
         if self._scope.creates and len(self._ahead) < want:
             self._ahead.clear()
             self._read_ahead(connection, now, max(want, _READ_AHEAD))
-        facts, taken = self._cancels(connection, want, now, admit) if has_cancels else ([], 0)
+        facts, taken = self._changes(connection, want, now, admit) if has_changes else ([], 0)
         while taken < want and self._ahead:
             entry = self._ahead[0]
             if entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
@@ -134,6 +141,33 @@ class Desk:
                 taken += 1
             self._ahead.popleft()
         return facts
+
+    def _changes(
+        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]
+    ) -> tuple[list[Fact], int]:
+        facts, taken = self._cancels(connection, want, now, admit)
+        more, changed = self._modifies(connection, want - taken, now, admit)
+        return facts + more, taken + changed
+
+    def _modifies(
+        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]
+    ) -> tuple[list[Fact], int]:
+        """Amends and decreases, one at a time for each order; what a newer one or a cancel made needless ends here."""
+        facts: list[Fact] = []
+        taken = 0
+        rows = connection.execute(_QUEUED_MODIFIES, {"now_us": now.at_us, "most": max(want, 1) * 4}).all()
+        for *row, is_superseded in rows:
+            entry = entry_of(row)
+            if entry.order.status is not OrderStatus.RESTING:
+                facts.append(Fact(entry, e.Moot(detail=f"the order is {entry.order.status}")))
+            elif is_superseded:
+                facts.append(Fact(entry, e.Withdrawn(reason=Reason.SUPERSEDED)))
+            elif entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
+                facts.append(Fact(entry, e.Withdrawn(reason=Reason.EXPIRED)))
+            elif taken < want and admit(entry):
+                facts.append(_claim(entry, now, self._ledger.epoch))
+                taken += 1
+        return facts, taken
 
     def _cancels(
         self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]
@@ -231,10 +265,10 @@ def withdraw_expired(ledger: Ledger, now_us: int, most: int = 1_000) -> int:
 # The partial index is used only where its own condition is repeated literally; then the state is narrowed.
 _UNFINISHED_C = schema.UNFINISHED_SQL.replace("state", "commands.state", 1)
 
-# What every turn has to know, in one question: the newest epoch, whether sending is halted, whether a cancel waits.
+# What every turn has to know, in one question: the newest epoch, whether sending is halted, whether a change waits.
 _STATE_OF_TURN = (
     "SELECT (SELECT epoch FROM ledger), EXISTS (SELECT 1 FROM controls WHERE name = 'halt'), EXISTS (SELECT 1 FROM"  # noqa: S608
-    f" commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind = 'cancel')"
+    f" commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind IN ('cancel', 'amend', 'decrease'))"
 )
 _MAY_BE_CLAIMED = text(
     f"SELECT count(*) FROM batches WHERE key = :key AND state = 'recorded' AND NOT {schema.IS_STRANGE_SQL}"  # noqa: S608
@@ -246,6 +280,16 @@ _NEXT_BATCH = text(
 _CLAIMABLE_CANCEL = text(
     f"SELECT count(*) FROM commands JOIN orders ON orders.key = commands.order_key WHERE {_UNFINISHED_C}"  # noqa: S608
     " AND commands.state = 'queued' AND commands.kind = 'cancel' AND orders.status <> 'pending'"
+)
+_IS_HALTED = text("SELECT count(*) FROM controls WHERE name = 'halt'")
+# Not while an earlier change of the order has no known outcome, nor before the order itself is there.
+_MAY_BE_MODIFIED = (
+    "orders.status <> 'pending' AND NOT EXISTS (SELECT 1 FROM commands AS k WHERE k.order_key = commands.order_key"
+    " AND k.kind IN ('amend', 'decrease') AND k.state IN ('on_wire', 'in_doubt'))"
+)
+_CLAIMABLE_MODIFY = text(
+    f"SELECT count(*) FROM commands JOIN orders ON orders.key = commands.order_key WHERE {_UNFINISHED_C}"  # noqa: S608
+    f" AND commands.state = 'queued' AND commands.kind IN ('amend', 'decrease') AND {_MAY_BE_MODIFIED}"
 )
 # A pause that ends later than any pause lasts was noted by a clock that has been set back since: it is over.
 _LONGEST_PAUSE_US = 60_000_000
@@ -271,6 +315,18 @@ _QUEUED_CANCELS = (
             " AND k.kind = 'create' AND k.state = 'queued'))"
         ),
     )
+    .order_by(_c.key)
+    .limit(bindparam("most"))
+)
+_QUEUED_MODIFIES = (
+    _QUEUED.add_columns(
+        text(
+            "EXISTS (SELECT 1 FROM commands AS k WHERE k.order_key = commands.order_key AND"
+            " (k.kind = 'cancel' AND k.state IN ('queued', 'on_wire', 'in_doubt')"
+            " OR k.kind IN ('amend', 'decrease') AND k.state = 'queued' AND k.key > commands.key))"
+        )
+    )
+    .where(text("commands.kind IN ('amend', 'decrease')"), text(_MAY_BE_MODIFIED))
     .order_by(_c.key)
     .limit(bindparam("most"))
 )

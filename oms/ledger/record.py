@@ -11,20 +11,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import bindparam, delete, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.engine import Connection
 
 from oms.errors import InputError
 from oms.intake import ids
-from oms.intake.intents import Intent, body_digest
+from oms.intake.intents import Intent
 from oms.ledger import schema
-from oms.ledger.append import EVENT_COLUMNS, chain_hash
-from oms.ledger.bulk import execute, insert_rows
-from oms.ledger.chunk import COMMAND_NEW, Keys, insert_chunk, new_command, newest, prepare
+from oms.ledger.bulk import execute
+from oms.ledger.chunk import Keys, insert_chunk, newest, prepare
 from oms.ledger.ledger import Ledger
 from oms.ledger.strangers import hold_back
-from oms.lifecycle import events as e
-from oms.lifecycle.states import CommandKind
 
 CHUNK = 1_000
 SHARED_ROWS_WINDOW_US = 24 * 3600 * 1_000_000
@@ -188,58 +185,6 @@ def _insert_batch(connection: Connection, batch: NewBatch, key: int, state: str,
             retry_of=batch.retry_of.hex() if batch.retry_of is not None else None,
         )
     )
-
-
-# -- commands after the first ---------------------------------------------------------------------------------------
-
-
-def record_cancels(ledger: Ledger, order_keys: list[int], now_us: int) -> list[int]:
-    """Record one cancel command for each order; durable on return. The new commands' keys, in order.
-
-    An order that already has an unfinished cancel gets no second one: its key is returned instead (P6).
-    """
-    keys: list[int] = []
-    with ledger.gated_write() as connection:
-        for order_key in order_keys:
-            keys.append(_record_cancel(connection, order_key, now_us))
-    return keys
-
-
-_OPEN_CANCEL = select(schema.commands.c.key).where(
-    schema.commands.c.order_key == bindparam("order_key"),
-    schema.commands.c.kind == CommandKind.CANCEL.value,
-    text(schema.UNFINISHED_SQL),
-)
-_CHAIN = select(
-    schema.orders.c.batch_key,
-    schema.orders.c.event_count,
-    schema.orders.c.chain_hash,
-).where(schema.orders.c.key == bindparam("order_key"))
-
-
-def _record_cancel(connection: Connection, order_key: int, now_us: int) -> int:
-    known = connection.execute(_OPEN_CANCEL, {"order_key": order_key}).scalar()
-    if known is not None:
-        return int(known)
-    order = connection.execute(_CHAIN, {"order_key": order_key}).one()
-    keys, seq = newest(connection)
-    command_key, seq, n = keys.command + 1, seq + 1, order.event_count + 1
-    data = e.encode(e.Recorded(kind=CommandKind.CANCEL))
-    hashed = chain_hash(order.chain_hash, order_key, n, command_key, None, now_us, "recorded", data)
-    row = new_command(command_key, order_key, order.batch_key, CommandKind.CANCEL, None, body_digest(""), now_us)
-    insert_rows(connection, "commands", COMMAND_NEW, [(seq, *row)])
-    insert_rows(
-        connection,
-        "events",
-        EVENT_COLUMNS,
-        [(seq, order_key, n, command_key, None, now_us, "recorded", data, hashed)],
-    )
-    connection.execute(
-        update(schema.orders)
-        .where(schema.orders.c.key == order_key)
-        .values(event_count=n, chain_hash=hashed, updated_at_us=now_us)
-    )
-    return int(command_key)
 
 
 # -- checks against what is recorded --------------------------------------------------------------------------------

@@ -8,23 +8,19 @@ moves data through it.
 Units are in the names: `_e6` dollars x 10^6, `_e2` contracts x 10^2, `_us` and `_ms` integer UTC times.
 """
 
-from collections.abc import Iterable
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text, UniqueConstraint, text
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.dialects.sqlite import INTEGER
-
+from oms.ledger.account_schema import balances as balances
+from oms.ledger.account_schema import breaks as breaks
+from oms.ledger.account_schema import external_orders as external_orders
+from oms.ledger.account_schema import fills as fills
+from oms.ledger.account_schema import markets as markets
+from oms.ledger.account_schema import order_groups as order_groups
+from oms.ledger.account_schema import positions as positions
+from oms.ledger.account_schema import settlements as settlements
+from oms.ledger.columns import Big, check, flag, one_of
+from oms.ledger.columns import metadata as metadata
+from oms.ledger.columns import sql_list as sql_list
 from oms.lifecycle.states import (
     UNFINISHED,
     Action,
@@ -53,37 +49,6 @@ SET_BACK = "set_back"
 # the account was read once more from there.
 STRANGE = "strange "
 
-# STRICT refuses BIGINT, and a plain INTEGER is 32 bits on PostgreSQL.
-Big = BigInteger().with_variant(INTEGER(), "sqlite")
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def sql_list(words: Iterable[str]) -> str:
-    """A literal SQL list of words; literal because a bound IN hides a partial index from SQLite's planner."""
-    return "(" + ", ".join(f"'{w}'" for w in words) + ")"
-
-
-def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN {sql_list(words)}", name=f"{column}_known")
-
-
-def _flag(column: str) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN (0, 1)", name=f"{column}_flag")
-
-
-def _check(rule: str, name: str) -> CheckConstraint:
-    return CheckConstraint(rule, name=name)
-
-
 UNFINISHED_SQL = f"state IN {sql_list(UNFINISHED)}"
 ANY_STRANGE_SQL = f"EXISTS (SELECT 1 FROM watermarks WHERE name > '{STRANGE}' AND name < '{STRANGE}g')"  # noqa: S608
 # The batch_head of ids derived from a batch key: its first 56 bits, in hex.
@@ -105,8 +70,8 @@ ledger = Table(
     Column("user_id", Text),  # the exchange's, learned from the first order read
     Column("epoch", Big, nullable=False),  # the newest one; checked inside every claim
     Column("created_at_us", Big, nullable=False),
-    _check("id = 1", "single"),
-    _check("environment IN ('sandbox', 'demo', 'prod')", "environment_known"),
+    check("id = 1", "single"),
+    check("environment IN ('sandbox', 'demo', 'prod')", "environment_known"),
     sqlite_strict=True,
 )
 
@@ -133,10 +98,10 @@ batches = Table(
     Column("row_count", Big, nullable=False),
     Column("created_at_us", Big, nullable=False),
     Column("retry_of", Text),  # batch_key of the batch that was first, however often it was retried
-    _check("(source = 'retry') = (retry_of IS NOT NULL)", "retry_of_set"),
-    _check("source IN ('file', 'stdin', 'flags', 'api', 'retry')", "source_known"),
-    _check("state IN ('recording', 'recorded')", "state_known"),
-    _check("row_count >= 0", "row_count_positive"),
+    check("(source = 'retry') = (retry_of IS NOT NULL)", "retry_of_set"),
+    check("source IN ('file', 'stdin', 'flags', 'api', 'retry')", "source_known"),
+    check("state IN ('recording', 'recorded')", "state_known"),
+    check("row_count >= 0", "row_count_positive"),
     # At most one at a time; without this every start would walk over all batches to find it.
     Index(
         "ix_batches_recording",
@@ -203,22 +168,22 @@ orders = Table(
     one_of("outcome", Outcome),
     one_of("status", OrderStatus),
     one_of("reason", Reason),
-    _flag("post_only"),
-    _flag("reduce_only"),
-    _flag("own_id"),
-    _flag("late"),
-    _flag("terms_elsewhere"),
-    _check("length(client_order_id) BETWEEN 1 AND 64", "client_order_id_length"),
-    _check("price_e6 > 0 AND price_e6 < 1000000", "price_inside"),
-    _check("count_e2 > 0", "count_positive"),
-    _check("row > 0", "row_positive"),
-    _check("fill_count_e2 >= 0 AND traded_count_e2 >= 0", "fills_positive"),
-    _check("reduce_only = 0 OR time_in_force = 'immediate_or_cancel'", "reduce_only_ioc"),
-    _check(
+    flag("post_only"),
+    flag("reduce_only"),
+    flag("own_id"),
+    flag("late"),
+    flag("terms_elsewhere"),
+    check("length(client_order_id) BETWEEN 1 AND 64", "client_order_id_length"),
+    check("price_e6 > 0 AND price_e6 < 1000000", "price_inside"),
+    check("count_e2 > 0", "count_positive"),
+    check("row > 0", "row_positive"),
+    check("fill_count_e2 >= 0 AND traded_count_e2 >= 0", "fills_positive"),
+    check("reduce_only = 0 OR time_in_force = 'immediate_or_cancel'", "reduce_only_ioc"),
+    check(
         "(order_id IS NOT NULL) = (status IN ('resting', 'executed', 'canceled'))",
         "order_id_exactly_when_at_exchange",
     ),
-    _check("status NOT IN ('rejected', 'unsent') OR reason IS NOT NULL", "ended_has_reason"),
+    check("status NOT IN ('rejected', 'unsent') OR reason IS NOT NULL", "ended_has_reason"),
     UniqueConstraint("batch_key", "row"),
     Index("ux_orders_order_id", "order_id", unique=True, sqlite_where=text("order_id IS NOT NULL")),
     Index("ix_orders_resting", "key", sqlite_where=text("status = 'resting'")),
@@ -253,13 +218,13 @@ commands = Table(
     one_of("kind", CommandKind),
     one_of("state", CommandState),
     one_of("reason", Reason),
-    _flag("id_taken"),
-    _check("attempts >= 0", "attempts_positive"),
-    _check("state NOT IN ('on_wire', 'in_doubt') OR live <> ''", "doubt_has_live_attempt"),
-    _check("state IN ('on_wire', 'in_doubt', 'parked') OR live = ''", "only_doubt_has_live_attempt"),
-    _check("(attempts > 0) = (first_signed_ms IS NOT NULL)", "attempt_signed"),
-    _check("(attempts > 0) = (last_signed_ms IS NOT NULL)", "attempt_signed_last"),
-    _check("(attempts > 0) = (epoch IS NOT NULL)", "attempt_has_epoch"),
+    flag("id_taken"),
+    check("attempts >= 0", "attempts_positive"),
+    check("state NOT IN ('on_wire', 'in_doubt') OR live <> ''", "doubt_has_live_attempt"),
+    check("state IN ('on_wire', 'in_doubt', 'parked') OR live = ''", "only_doubt_has_live_attempt"),
+    check("(attempts > 0) = (first_signed_ms IS NOT NULL)", "attempt_signed"),
+    check("(attempts > 0) = (last_signed_ms IS NOT NULL)", "attempt_signed_last"),
+    check("(attempts > 0) = (epoch IS NOT NULL)", "attempt_has_epoch"),
     Index("ix_commands_order_key", "order_key"),
     Index(
         "ix_commands_unfinished",
@@ -287,146 +252,8 @@ events = Table(
     Column("kind", Text, nullable=False),
     Column("data", Text, nullable=False),  # canonical JSON
     Column("hash", LargeBinary, nullable=False),  # over the one before it and all columns above but seq
-    _check("n > 0", "n_positive"),
+    check("n > 0", "n_positive"),
     UniqueConstraint("order_key", "n"),
-    sqlite_strict=True,
-)
-
-# Every trade of the account that was shown, each trade_id once: those of orders of this ledger follow from its events,
-# those without an order_key belong to orders made elsewhere.
-fills = Table(
-    "fills",
-    metadata,
-    Column("trade_id", Text, primary_key=True),
-    Column("order_key", Big, ForeignKey("orders.key")),
-    Column("order_id", Text, nullable=False),
-    Column("ticker", Text, nullable=False),
-    Column("side", Text, nullable=False),
-    Column("count_e2", Big, nullable=False),
-    Column("price_e6", Big, nullable=False),
-    Column("fee_e6", Big, nullable=False),
-    Column("is_taker", Big, nullable=False),
-    Column("ts_ms", Big, nullable=False),
-    Column("subaccount", Big),  # NULL: the exchange did not say, or it is the one of its order
-    one_of("side", Side),
-    _flag("is_taker"),
-    _check("count_e2 > 0", "count_positive"),
-    Index("ix_fills_order_key", "order_key"),
-    Index("ix_fills_ts_ms", "ts_ms"),
-    sqlite_strict=True,
-)
-
-positions = Table(
-    "positions",
-    metadata,
-    Column("ticker", Text, primary_key=True),
-    Column("subaccount", Big, primary_key=True, autoincrement=False),
-    Column("position_e2", Big, nullable=False),  # + YES, - NO
-    Column("exposure_e6", Big, nullable=False),
-    Column("realized_pnl_e6", Big, nullable=False),
-    Column("fees_e6", Big, nullable=False),
-    Column("as_of_ms", Big, nullable=False),
-    sqlite_strict=True,
-)
-
-settlements = Table(
-    "settlements",
-    metadata,
-    Column("ticker", Text, primary_key=True),
-    Column("subaccount", Big, primary_key=True, autoincrement=False),
-    Column("settled_ts_ms", Big, primary_key=True, autoincrement=False),
-    Column("event_ticker", Text, nullable=False),
-    Column("result", Text, nullable=False),  # yes | no | scalar, or a word that we do not know
-    Column("yes_count_e2", Big, nullable=False),
-    Column("yes_cost_e6", Big, nullable=False),
-    Column("no_count_e2", Big, nullable=False),
-    Column("no_cost_e6", Big, nullable=False),
-    Column("value_e6", Big),  # of one YES contract, where the exchange says it
-    Column("revenue_e6", Big, nullable=False),
-    Column("fee_e6", Big, nullable=False),
-    sqlite_strict=True,
-)
-
-# Readings of the balance; of several in a row that are equal, the first and the last.
-balances = Table(
-    "balances",
-    metadata,
-    Column("subaccount", Big, primary_key=True, autoincrement=False),
-    Column("as_of_ms", Big, primary_key=True, autoincrement=False),
-    Column("balance_e6", Big, nullable=False),
-    Column("portfolio_value_e6", Big, nullable=False),
-    sqlite_strict=True,
-)
-
-# What the exchange said of a market when it was last asked: a cache with its age.
-markets = Table(
-    "markets",
-    metadata,
-    Column("ticker", Text, primary_key=True),
-    Column("event_ticker", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("close_ts_ms", Big),
-    Column("price_ranges", Text, nullable=False),  # canonical JSON: [[start_e6, end_e6, step_e6], ...]
-    Column("yes_bid_e6", Big),
-    Column("yes_ask_e6", Big),
-    Column("last_price_e6", Big),
-    Column("result", Text, nullable=False),  # "" until there is one
-    Column("settlement_value_e6", Big),
-    Column("exchange_index", Big),
-    Column("read_at_us", Big, nullable=False),
-    sqlite_strict=True,
-)
-
-# Orders at the exchange that this ledger did not make, as they were last seen.
-external_orders = Table(
-    "external_orders",
-    metadata,
-    Column("order_id", Text, primary_key=True),
-    Column("client_order_id", Text, nullable=False),
-    Column("ticker", Text, nullable=False),
-    Column("side", Text, nullable=False),
-    Column("price_e6", Big, nullable=False),
-    Column("initial_count_e2", Big, nullable=False),
-    Column("fill_count_e2", Big, nullable=False),
-    Column("remaining_count_e2", Big, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("subaccount", Big),
-    Column("created_ts_ms", Big),
-    Column("as_of_ms", Big, nullable=False),
-    one_of("side", Side),
-    Index("ix_external_orders_resting", "ticker", sqlite_where=text("status = 'resting'")),
-    sqlite_strict=True,
-)
-
-# What the last complete reading found that does not fit; replaced by every such reading.
-breaks = Table(
-    "breaks",
-    metadata,
-    Column("name", Text, primary_key=True),  # kind and ids: the same break again is the same row
-    Column("kind", Text, nullable=False),
-    Column("client_order_id", Text),
-    Column("order_id", Text),
-    Column("ticker", Text),
-    Column("expected", Text, nullable=False),
-    Column("seen", Text, nullable=False),
-    Column("suggestion", Text, nullable=False),
-    Column("first_seen_us", Big, nullable=False),
-    Column("last_seen_us", Big, nullable=False),
-    sqlite_strict=True,
-)
-
-order_groups = Table(
-    "order_groups",
-    metadata,
-    Column("order_group_id", Text, primary_key=True),
-    Column("name", Text, unique=True),  # what a person calls it here
-    Column("subaccount", Big),
-    Column("exchange_index", Big),
-    Column("contracts_limit_e2", Big),
-    Column("is_auto_cancel_enabled", Big),
-    Column("state", Text, nullable=False),
-    Column("as_of_us", Big, nullable=False),
-    _check("state IN ('open', 'triggered', 'deleted')", "state_known"),
     sqlite_strict=True,
 )
 
@@ -457,9 +284,9 @@ actions = Table(
     one_of("kind", ActionKind),
     one_of("state", CommandState),
     one_of("reason", Reason),
-    _check("attempts >= 0", "attempts_positive"),
-    _check("state NOT IN ('on_wire', 'in_doubt') OR live <> ''", "doubt_has_live_attempt"),
-    _check("state IN ('on_wire', 'in_doubt', 'parked') OR live = ''", "only_doubt_has_live_attempt"),
+    check("attempts >= 0", "attempts_positive"),
+    check("state NOT IN ('on_wire', 'in_doubt') OR live <> ''", "doubt_has_live_attempt"),
+    check("state IN ('on_wire', 'in_doubt', 'parked') OR live = ''", "only_doubt_has_live_attempt"),
     Index(
         "ix_actions_unfinished",
         "key",
@@ -480,7 +307,7 @@ action_events = Table(
     Column("kind", Text, nullable=False),
     Column("data", Text, nullable=False),
     Column("hash", LargeBinary, nullable=False),
-    _check("n > 0", "n_positive"),
+    check("n > 0", "n_positive"),
     UniqueConstraint("action_key", "n"),
     sqlite_strict=True,
 )
@@ -491,7 +318,7 @@ controls = Table(
     Column("name", Text, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("at_us", Big, nullable=False),
-    _check("name IN ('halt')", "name_known"),
+    check("name IN ('halt')", "name_known"),
     sqlite_strict=True,
 )
 

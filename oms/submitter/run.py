@@ -149,20 +149,25 @@ class Run:
         return min(self._venue.limiter.largest_batch, LARGEST_BATCH)
 
     def _jobs(self, claimed: tuple[Entry, ...]) -> list[Job]:
-        """Group creates into requests, full ones unless senders would be idle; everything else goes alone."""
+        """Group creates, and cancels, into requests; what was refused in company, and every amend, goes alone."""
         jobs: list[Job] = []
-        creates: list[Entry] = []
+        groups: dict[CommandKind, list[Entry]] = {CommandKind.CANCEL: [], CommandKind.CREATE: []}
         for entry in claimed:
-            if entry.command.kind is CommandKind.CREATE and entry.command_key not in self.turns.singly:
-                creates.append(entry)
+            if entry.command.kind in groups and entry.command_key not in self.turns.singly:
+                groups[entry.command.kind].append(entry)
             else:
                 jobs.append((entry,))
+        for entries in groups.values():
+            jobs += self._grouped(entries, len(jobs))
+        return jobs
+
+    def _grouped(self, entries: list[Entry], busy: int) -> list[Job]:
+        """Requests as full as may be, unless senders would be idle."""
         size = self._batch_size()
         if self._settings.batch_size is None:
-            idle = max(1, self._settings.concurrency - self._requests - len(jobs))
-            size = max(1, min(size, -(-len(creates) // idle)))
-        jobs += [tuple(creates[i : i + size]) for i in range(0, len(creates), size)]
-        return jobs
+            idle = max(1, self._settings.concurrency - self._requests - busy)
+            size = max(1, min(size, -(-len(entries) // idle)))
+        return [tuple(entries[i : i + size]) for i in range(0, len(entries), size)]
 
     def _collect(self) -> list[Answer]:
         """The answers that are there, waiting a moment for the first, and for more while all senders are busy."""

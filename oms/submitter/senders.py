@@ -14,10 +14,10 @@ from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandKind
 from oms.submitter.turn import Answer
 from oms.venue.door import Venue
-from oms.venue.orders import OrderRequest
+from oms.venue.orders import CancelRequest, OrderRequest
 from oms.venue.transport import Channel
 
-Job = tuple[Entry, ...]  # one request: one command, or several creates
+Job = tuple[Entry, ...]  # one request: one command, or several creates, or several cancels
 
 
 class Senders:
@@ -99,13 +99,32 @@ def send(venue: Venue, channel: Channel, job: Job) -> list[Answer]:
     first = job[0]
     signed_ms = first.command.last_signed_ms
     assert signed_ms is not None
-    if first.command.kind is CommandKind.CANCEL:
-        assert first.order.order_id is not None
-        event = venue.orders.cancel(
-            channel, first.order.order_id, first.ticker, first.subaccount, first.command.attempts, signed_ms
-        )
-        return [(first, event)]
+    match first.command.kind:
+        case CommandKind.CREATE:
+            return _create(venue, channel, job, signed_ms)
+        case CommandKind.CANCEL:
+            return _cancel(venue, channel, job, signed_ms)
+        case CommandKind.AMEND | CommandKind.DECREASE as kind:
+            change = venue.orders.amend if kind is CommandKind.AMEND else venue.orders.decrease
+            assert first.order.order_id is not None
+            attempt = first.command.attempts
+            return [(first, change(channel, first.order.order_id, first.body, first.subaccount, attempt, signed_ms))]
+
+
+def _cancel(venue: Venue, channel: Channel, job: Job, signed_ms: int) -> list[Answer]:
+    requests = []
+    for entry in job:
+        assert entry.order.order_id is not None
+        requests.append(CancelRequest(entry.order.order_id, entry.ticker, entry.subaccount, entry.command.attempts))
+    if len(requests) > 1:
+        return list(zip(job, venue.orders.cancel_batch(channel, requests, signed_ms), strict=True))
+    (one,) = requests
+    event = venue.orders.cancel(channel, one.order_id, one.ticker, one.subaccount, one.attempt, signed_ms)
+    return [(job[0], event)]
+
+
+def _create(venue: Venue, channel: Channel, job: Job, signed_ms: int) -> list[Answer]:
     requests = [OrderRequest(entry.body, entry.client_order_id, entry.command.attempts) for entry in job]
     if len(requests) == 1:
-        return [(first, venue.orders.create(channel, requests[0], signed_ms))]
+        return [(job[0], venue.orders.create(channel, requests[0], signed_ms))]
     return list(zip(job, venue.orders.create_batch(channel, requests, signed_ms), strict=True))

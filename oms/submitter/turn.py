@@ -88,7 +88,13 @@ class Turns:
         match event:
             case e.AttemptRefused():
                 self._refused(event)
-            case e.Acknowledged() | e.CancelAcknowledged() | e.IdTaken():
+            case (
+                e.Acknowledged()
+                | e.CancelAcknowledged()
+                | e.AmendAcknowledged()
+                | e.DecreaseAcknowledged()
+                | e.IdTaken()
+            ):
                 signs.refusals = 0
         if not isinstance(event, e.AttemptUnknown):
             signs.unauthorized.clear()

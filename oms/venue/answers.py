@@ -6,24 +6,30 @@ It is total: whatever status and bytes come back, an event goes out and nothing 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from oms.errors import NotSent, OutcomeUnknown, ReadFailed
 from oms.lifecycle.events import (
     Acknowledged,
+    AmendAcknowledged,
     AttemptRefused,
     AttemptUnknown,
     CancelAcknowledged,
+    DecreaseAcknowledged,
     Event,
     IdTaken,
     NotProcessed,
 )
 from oms.venue.transport import Answer, ClaimTooOld
 from oms.venue.wire import (
+    AmendBody,
     BatchItem,
     CancelBody,
+    CancelItem,
     CreateBody,
+    DecreaseBody,
     ErrorBody,
     Unreadable,
     clip,
@@ -37,7 +43,18 @@ from oms.venue.wire import (
     parse_error,
 )
 
-__all__ = ["Ending", "IdOf", "read_batch", "read_cancel", "read_create"]
+__all__ = [
+    "Ending",
+    "IdOf",
+    "read_amend",
+    "read_batch",
+    "read_cancel",
+    "read_cancel_batch",
+    "read_create",
+    "read_decrease",
+]
+
+_Body = TypeVar("_Body")
 
 Ending = Answer | NotSent | OutcomeUnknown
 # Reads the client_order_id of an order by its order_id: "" when the exchange has none, ReadFailed when unread.
@@ -250,36 +267,131 @@ def _read_item_error(error: ErrorBody, attempt: int) -> Event:
     return AttemptUnknown(attempt=attempt, why="unknown_code", http_status=201, detail=f"{error.code}: {error.message}")
 
 
-# -- cancel -----------------------------------------------------------------------------------------------------
+# -- cancel, amend, decrease -------------------------------------------------------------------------------------
 
 
 def read_cancel(ending: Ending, order_id: str, attempt: int) -> Event:
     """What one cancel's ending says of its attempt. A 404 says nothing: the order has to be read."""
+    return _read_change(ending, attempt, lambda answer: _canceled(_body(answer, CancelBody), order_id, attempt))
+
+
+def read_amend(ending: Ending, order_id: str, attempt: int) -> Event:
+    """What one amend's ending says of its attempt. A 404 says nothing: the order has to be read."""
+
+    def yes(answer: Answer) -> Event:
+        body = _body(answer, AmendBody)
+        _same_order(body.order_id, order_id)
+        left = body.remaining_count
+        return AmendAcknowledged(
+            attempt=attempt,
+            order_id=order_id,
+            ts_ms=integer(body.ts_ms, "ts_ms") if body.ts_ms is not None else None,
+            remaining_count_e2=count_e2(left, "remaining_count") if left is not None else None,
+        )
+
+    return _read_change(ending, attempt, yes)
+
+
+def read_decrease(ending: Ending, order_id: str, attempt: int) -> Event:
+    """What one decrease's ending says of its attempt. A 404 says nothing: the order has to be read."""
+
+    def yes(answer: Answer) -> Event:
+        body = _body(answer, DecreaseBody)
+        _same_order(body.order_id, order_id)
+        return DecreaseAcknowledged(
+            attempt=attempt,
+            order_id=order_id,
+            remaining_count_e2=count_e2(body.remaining_count, "remaining_count"),
+            ts_ms=integer(body.ts_ms, "ts_ms") if body.ts_ms is not None else None,
+        )
+
+    return _read_change(ending, attempt, yes)
+
+
+def _read_change(ending: Ending, attempt: int, yes: Callable[[Answer], Event]) -> Event:
     if not isinstance(ending, Answer):
         return _unanswered(ending, attempt)
     if 200 <= ending.status < 300:
-        return _read_canceled(ending, order_id, attempt)
+        try:
+            return yes(ending)
+        except _OtherId:
+            return _unknown(ending, attempt, "other_id")
+        except Unreadable:
+            return _unknown(ending, attempt, "unreadable")
     if ending.status == 404:
         return _unknown(ending, attempt, "not_found")
     event = _read_error(ending, attempt)
     return _unknown(ending, attempt, "unknown_code") if isinstance(event, IdTaken) else event
 
 
-def _read_canceled(answer: Answer, order_id: str, attempt: int) -> Event:
+def _body(answer: Answer, kind: type[_Body]) -> _Body:
+    if answer.status != 200:
+        raise Unreadable("a success that is not 200")
+    return convert(parse(answer.body), kind)
+
+
+def _same_order(named: str | None, order_id: str) -> None:
+    if identifier(named, "order_id") != order_id:
+        raise _OtherId
+
+
+def _canceled(body: CancelBody, order_id: str, attempt: int) -> Event:
+    _same_order(body.order_id, order_id)
+    return CancelAcknowledged(
+        attempt=attempt,
+        order_id=order_id,
+        reduced_by_e2=count_e2(body.reduced_by, "reduced_by"),
+        ts_ms=integer(body.ts_ms, "ts_ms") if body.ts_ms is not None else None,
+    )
+
+
+def read_cancel_batch(ending: Ending, asked: Sequence[tuple[str, int]]) -> list[Event]:
+    """One event per (order_id, attempt) asked, in that order. An item is known by its order_id alone."""
+    if isinstance(ending, Answer) and 200 <= ending.status < 300:
+        return _read_cancel_items(ending, asked)
+    events = [read_cancel(ending, order_id, attempt) for order_id, attempt in asked]
+    if len(asked) == 1 or not isinstance(ending, Answer) or ending.status not in REFUSING:
+        return events
+    return [
+        NotProcessed(attempt=x.attempt, why="batch_refused", detail=f"{x.code}: {x.message}"[:500])
+        if isinstance(x, AttemptRefused)
+        else x
+        for x in events
+    ]
+
+
+def _read_cancel_items(answer: Answer, asked: Sequence[tuple[str, int]]) -> list[Event]:
+    items: dict[str, CancelItem | None] = {}
     try:
-        if answer.status != 200:
+        if answer.status not in (200, 207):
             raise Unreadable("a success that is not 200")
-        body = convert(parse(answer.body), CancelBody)
-        if identifier(body.order_id, "order_id") != order_id:
-            return _unknown(answer, attempt, "other_id")
-        return CancelAcknowledged(
-            attempt=attempt,
-            order_id=order_id,
-            reduced_by_e2=count_e2(body.reduced_by, "reduced_by"),
-            ts_ms=integer(body.ts_ms, "ts_ms") if body.ts_ms is not None else None,
-        )
+        value = parse(answer.body)
+        listed = value.get("orders") if isinstance(value, dict) else None
+        if not isinstance(listed, list):
+            raise Unreadable("no list of orders")
+        for each in listed:
+            item = convert(each, CancelItem)
+            name = identifier(item.order_id, "order_id")
+            items[name] = None if name in items else item  # one named twice says nothing
     except Unreadable:
-        return _unknown(answer, attempt, "unreadable")
+        return [_unknown(answer, attempt, "unreadable") for _, attempt in asked]
+    return [_read_cancel_item(answer, items.get(order_id), order_id, attempt) for order_id, attempt in asked]
+
+
+def _read_cancel_item(answer: Answer, item: CancelItem | None, order_id: str, attempt: int) -> Event:
+    if item is None:
+        return _unknown(answer, attempt, "missing_item")
+    if item.error is None:
+        try:
+            return _canceled(item, order_id, attempt)
+        except Unreadable:
+            return _unknown(answer, attempt, "unreadable")
+    error = error_of(item.error)
+    if error.code.lower() in PAUSED:
+        return NotProcessed(attempt=attempt, why="paused", detail=error.code)
+    # Whatever the code of an item is: only a read of the order tells what became of it.
+    why = "not_found" if error.code.lower() == "not_found" else "unknown_code"
+    return AttemptUnknown(attempt=attempt, why=why, http_status=answer.status, detail=f"{error.code}: {error.message}")
 
 
 # -- what all writes share --------------------------------------------------------------------------------------

@@ -5,16 +5,26 @@ every ending is an event of that attempt (`oms.venue.answers`). May not retry, r
 one that was recorded and claimed (P1, P2).
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from oms.errors import NotSent, OutcomeUnknown
 from oms.lifecycle.events import AttemptUnknown, Event
-from oms.venue.answers import Ending, IdOf, read_batch, read_cancel, read_create
+from oms.venue.answers import (
+    Ending,
+    IdOf,
+    read_amend,
+    read_batch,
+    read_cancel,
+    read_cancel_batch,
+    read_create,
+    read_decrease,
+)
 from oms.venue.transport import Channel, Request
 
-__all__ = ["OrderRequest", "Orders"]
+__all__ = ["CancelRequest", "OrderRequest", "Orders"]
 
 ORDERS_PATH = "/portfolio/events/orders"
 BATCHED_PATH = "/portfolio/events/orders/batched"
@@ -26,6 +36,16 @@ class OrderRequest:
 
     body: str  # the stored JSON text, sent as it is
     client_order_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """One claimed attempt of one cancel."""
+
+    order_id: str
+    ticker: str
+    subaccount: int | None
     attempt: int
 
 
@@ -61,12 +81,51 @@ class Orders:
     ) -> Event:
         """DELETE one order; its ending as an event. A 404 is AttemptUnknown(why="not_found"): read the order."""
         # Without market_ticker the request goes to shard 0, and an order on another shard would look lost.
-        query = [("market_ticker", ticker)]
-        if subaccount is not None:
-            query.append(("subaccount", str(subaccount)))
-        path = f"{ORDERS_PATH}/{quote(order_id, safe='')}"
-        ending = _send(channel, Request("DELETE", path, tuple(query)), signed_ms)
+        query = (("market_ticker", ticker), *_of_subaccount(subaccount))
+        ending = _send(channel, Request("DELETE", _path(order_id), query), signed_ms)
         return _settled(channel, [read_cancel(ending, order_id, attempt)])[0]
+
+    def cancel_batch(self, channel: Channel, requests: Sequence[CancelRequest], signed_ms: int) -> list[Event]:
+        """DELETE several orders in one request; one event each, in the same order."""
+        assert requests
+        body = json.dumps({"orders": [_cancel_item(each) for each in requests]}, separators=(",", ":"))
+        ending = _send(channel, Request("DELETE", BATCHED_PATH, body=body.encode()), signed_ms)
+        asked = [(request.order_id, request.attempt) for request in requests]
+        return _settled(channel, read_cancel_batch(ending, asked))
+
+    def amend(
+        self, channel: Channel, order_id: str, body: str, subaccount: int | None, attempt: int, signed_ms: int
+    ) -> Event:
+        """POST one amend, its stored body byte for byte; its ending as an event. 404: as for a cancel."""
+        return self._change(channel, order_id, "amend", body, subaccount, attempt, signed_ms)
+
+    def decrease(
+        self, channel: Channel, order_id: str, body: str, subaccount: int | None, attempt: int, signed_ms: int
+    ) -> Event:
+        """POST one decrease, its stored body byte for byte; its ending as an event. 404: as for a cancel."""
+        return self._change(channel, order_id, "decrease", body, subaccount, attempt, signed_ms)
+
+    @staticmethod
+    def _change(
+        channel: Channel, order_id: str, verb: str, body: str, subaccount: int | None, attempt: int, signed_ms: int
+    ) -> Event:
+        request = Request("POST", f"{_path(order_id)}/{verb}", _of_subaccount(subaccount), body.encode())
+        ending = _send(channel, request, signed_ms)
+        read = read_amend if verb == "amend" else read_decrease
+        return _settled(channel, [read(ending, order_id, attempt)])[0]
+
+
+def _path(order_id: str) -> str:
+    return f"{ORDERS_PATH}/{quote(order_id, safe='')}"
+
+
+def _of_subaccount(subaccount: int | None) -> tuple[tuple[str, str], ...]:
+    return () if subaccount is None else (("subaccount", str(subaccount)),)
+
+
+def _cancel_item(request: CancelRequest) -> dict[str, object]:
+    item: dict[str, object] = {"order_id": request.order_id, "market_ticker": request.ticker}
+    return item if request.subaccount is None else {**item, "subaccount": request.subaccount}
 
 
 def _send(channel: Channel, request: Request, signed_ms: int) -> Ending:

@@ -15,9 +15,12 @@ import msgspec
 from oms.units import parse_count, parse_dollars, parse_time_us
 
 __all__ = [
+    "AmendBody",
     "BatchItem",
     "CancelBody",
+    "CancelItem",
     "CreateBody",
+    "DecreaseBody",
     "ErrorBody",
     "Unreadable",
     "clip",
@@ -72,6 +75,28 @@ class CancelBody(msgspec.Struct, frozen=True):
     order_id: str | None = None
     reduced_by: str | None = None
     ts_ms: str | None = None
+
+
+class AmendBody(msgspec.Struct, frozen=True):
+    """200 of an amend; the counts only where something changed."""
+
+    order_id: str | None = None
+    remaining_count: str | None = None
+    ts_ms: str | None = None
+
+
+class DecreaseBody(msgspec.Struct, frozen=True):
+    """200 of a decrease."""
+
+    order_id: str | None = None
+    remaining_count: str | None = None
+    ts_ms: str | None = None
+
+
+class CancelItem(CancelBody, frozen=True):
+    """One item of a batched cancel; `error` is set where it failed."""
+
+    error: Any = None
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -158,7 +183,7 @@ def error_of(value: Any) -> ErrorBody:
 
 def _code(value: Any) -> str:
     """A code is a word. Null is none, and neither is a number: gateways in between answer `{"code":403}`."""
-    if not isinstance(value, str) or len(value) > MAX_CODE or _WORD.search(value) is None or not value.isprintable():
+    if not isinstance(value, str) or isinstance(value, Number) or len(value) > MAX_CODE or _WORD.search(value) is None or not value.isprintable():
         return ""
     return value
 

@@ -9,9 +9,9 @@ from ledgers import NOW_US, acknowledged, claimed, entries, filled, recorded, ru
 
 from oms.errors import InvalidTransition, LedgerFailed
 from oms.ledger import queries
+from oms.ledger.changes import record_cancels
 from oms.ledger.check import check
 from oms.ledger.ledger import Ledger
-from oms.ledger.record import record_cancels
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandState, OrderStatus

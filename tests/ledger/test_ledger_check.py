@@ -9,9 +9,9 @@ import pytest
 from ledgers import entries, recorded, running, tell, used
 
 from oms.errors import LedgerDamaged
+from oms.ledger.changes import record_cancels
 from oms.ledger.check import check, check_tail
 from oms.ledger.ledger import Ledger
-from oms.ledger.record import record_cancels
 from oms.lifecycle import events as e
 from oms.records import CheckRecord
 

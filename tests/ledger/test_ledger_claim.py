@@ -10,10 +10,10 @@ from ledgers import NOW_US, acknowledged, claimed, entries, recorded, running, t
 
 from oms.errors import EpochLost, LedgerDamaged, LedgerReplaced
 from oms.ledger.append import set_halt
+from oms.ledger.changes import record_cancels
 from oms.ledger.check import check
 from oms.ledger.claim import Desk, Now, Scope, Turn, open_run, withdraw_expired
 from oms.ledger.ledger import Ledger
-from oms.ledger.record import record_cancels
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Reason

@@ -10,9 +10,9 @@ from ledgers import NOW_US, acknowledged, claimed, entries, recorded, running, t
 
 from oms.errors import UnknownOrder
 from oms.ledger import engine, listing, queries, schema, strangers
+from oms.ledger.changes import record_cancels
 from oms.ledger.claim import Desk, Now, Scope, open_run, withdraw_expired
 from oms.ledger.ledger import Ledger
-from oms.ledger.record import record_cancels
 from oms.lifecycle import events as e
 
 SETTLED = 100_000

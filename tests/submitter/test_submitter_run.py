@@ -10,9 +10,9 @@ import pytest
 
 from oms.errors import EpochLost, LedgerFailed
 from oms.interrupt import Interrupt
+from oms.ledger.changes import record_cancels
 from oms.ledger.claim import Desk, Scope
 from oms.ledger.ledger import Ledger
-from oms.ledger.record import record_cancels
 from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandState, OrderStatus
 from oms.submitter.run import Run, SendSettings

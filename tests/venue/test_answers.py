@@ -4,15 +4,17 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oms.errors import NotSent, OutcomeUnknown, ReadFailed
 from oms.lifecycle.events import (
     Acknowledged,
+    AmendAcknowledged,
     AttemptRefused,
     AttemptUnknown,
     CancelAcknowledged,
+    DecreaseAcknowledged,
     Event,
     IdTaken,
     NotProcessed,
@@ -20,7 +22,15 @@ from oms.lifecycle.events import (
     encode,
     kind_of,
 )
-from oms.venue.answers import Ending, read_batch, read_cancel, read_create
+from oms.venue.answers import (
+    Ending,
+    read_amend,
+    read_batch,
+    read_cancel,
+    read_cancel_batch,
+    read_create,
+    read_decrease,
+)
 from oms.venue.transport import Answer, ClaimTooOld
 
 OURS = "oms-id-1"
@@ -441,16 +451,27 @@ endings = st.one_of(
     st.builds(ClaimTooOld, st.text(max_size=30)),
     st.builds(OutcomeUnknown, st.text(max_size=30)),
 )
-MEANINGS = (Acknowledged, CancelAcknowledged, AttemptRefused, AttemptUnknown, NotProcessed, IdTaken)
+MEANINGS = (
+    Acknowledged,
+    CancelAcknowledged,
+    DecreaseAcknowledged,
+    AmendAcknowledged,
+    DecreaseAcknowledged,
+    AttemptRefused,
+    AttemptUnknown,
+    NotProcessed,
+    IdTaken,
+)
 
 
 def is_whole(event: Event, attempt: int) -> bool:
-    """One of the six meanings, about this attempt, and fit for the ledger."""
+    """One of the meanings, about this attempt, and fit for the ledger."""
     assert isinstance(event, MEANINGS)
     return event.attempt == attempt and decode(kind_of(event), encode(event)) == event
 
 
 @given(endings)
+@example(Answer(400, b'{"error":{"code":1e5}}'))  # a number with a letter in it is no word either
 def test_every_ending_of_a_create_is_mapped(ending: Ending) -> None:
     event = read_create(ending, OURS, 5, lambda order_id: "")
     assert is_whole(event, 5)
@@ -477,6 +498,77 @@ def test_every_ending_of_a_cancel_is_mapped(ending: Ending) -> None:
     assert not isinstance(event, Acknowledged | IdTaken)
 
 
+@given(endings)
+def test_every_ending_of_an_amend_and_of_a_decrease_is_mapped(ending: Ending) -> None:
+    for event, yes in (
+        (read_amend(ending, ORDER, 5), AmendAcknowledged),
+        (read_decrease(ending, ORDER, 5), DecreaseAcknowledged),
+    ):
+        assert is_whole(event, 5)
+        assert isinstance(event, yes | AttemptRefused | AttemptUnknown | NotProcessed)
+
+
+@given(endings)
+def test_every_ending_of_a_batched_cancel_is_mapped(ending: Ending) -> None:
+    events = read_cancel_batch(ending, [(ORDER, 5), ("another", 6)])
+    assert [is_whole(event, attempt) for event, attempt in zip(events, (5, 6), strict=True)] == [True, True]
+    assert not any(isinstance(event, Acknowledged | IdTaken) for event in events)
+
+
 @pytest.mark.parametrize("status", range(100, 600))
 def test_no_status_with_an_empty_body_is_a_yes_or_a_no(status: int) -> None:
     assert outcome(read_create(Answer(status, b""), OURS, 1)).split()[0] in ("attempt_unknown", "not_processed")
+
+
+# -- amend, decrease, batched cancel: what they say when they are well
+
+
+def test_an_amend_is_a_yes_with_our_order_id_whatever_it_leaves_out() -> None:
+    short = Answer(200, json.dumps({"order_id": ORDER, "ts_ms": 7}).encode())
+    assert read_amend(short, ORDER, 2) == AmendAcknowledged(attempt=2, order_id=ORDER, ts_ms=7)
+    whole = Answer(200, json.dumps({"order_id": ORDER, "ts_ms": 7, "remaining_count": "3.50"}).encode())
+    assert read_amend(whole, ORDER, 2) == AmendAcknowledged(attempt=2, order_id=ORDER, ts_ms=7, remaining_count_e2=350)
+
+
+def test_a_decrease_is_a_yes_with_what_remains() -> None:
+    whole = Answer(200, json.dumps({"order_id": ORDER, "ts_ms": 7, "remaining_count": "3.50"}).encode())
+    assert read_decrease(whole, ORDER, 2) == DecreaseAcknowledged(
+        attempt=2, order_id=ORDER, remaining_count_e2=350, ts_ms=7
+    )
+    short = Answer(200, json.dumps({"order_id": ORDER}).encode())
+    assert outcome(read_decrease(short, ORDER, 2)).startswith("attempt_unknown unreadable")
+
+
+@pytest.mark.parametrize("read", [read_amend, read_decrease])
+def test_an_answer_about_another_order_or_a_404_is_no_answer(read: Any) -> None:
+    other = Answer(200, json.dumps({"order_id": "another", "ts_ms": 7, "remaining_count": "1.00"}).encode())
+    assert outcome(read(other, ORDER, 1)).startswith("attempt_unknown other_id")
+    gone = Answer(404, b'{"error":{"code":"not_found","message":"not found"}}')
+    assert outcome(read(gone, ORDER, 1)).startswith("attempt_unknown not_found")
+    refused = Answer(400, b'{"error":{"code":"invalid_price","message":"off the grid"}}')
+    assert outcome(read(refused, ORDER, 1)).startswith("attempt_refused")
+
+
+def test_items_of_a_batched_cancel_are_known_by_their_order_id_alone() -> None:
+    items = [
+        {"order_id": "b", "reduced_by": "0.00", "ts_ms": None, "error": {"code": "not_found", "message": "not found"}},
+        {"order_id": "a", "reduced_by": "2.00", "ts_ms": 9, "error": None},
+        {"order_id": "c", "reduced_by": "1.00"},
+        {"order_id": "c", "reduced_by": "1.00"},
+    ]
+    answer = Answer(200, json.dumps({"orders": items}).encode())
+    told = read_cancel_batch(answer, [("a", 1), ("b", 2), ("c", 3), ("d", 4)])
+    assert told[0] == CancelAcknowledged(attempt=1, order_id="a", reduced_by_e2=200, ts_ms=9)
+    assert [(x.attempt, x.why) for x in told[1:] if isinstance(x, AttemptUnknown)] == [
+        (2, "not_found"),
+        (3, "missing_item"),
+        (4, "missing_item"),
+    ]
+
+
+def test_a_batched_cancel_that_is_refused_as_a_whole_goes_singly() -> None:
+    refused = Answer(400, b'{"error":{"code":"invalid_parameters","message":"no"}}')
+    first, second = read_cancel_batch(refused, [("a", 1), ("b", 2)])
+    assert isinstance(first, NotProcessed)
+    assert (first.why, second.attempt) == ("batch_refused", 2)
+    assert isinstance(read_cancel_batch(refused, [("a", 1)])[0], AttemptRefused)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from oms.ledger import engine
+from oms.ledger.changes import record_cancels
 from oms.ledger.claim import Desk, Now, Scope, open_run
 from oms.ledger.ledger import Ledger
-from oms.ledger.record import record_cancels
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandKind

@@ -42,6 +42,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: str | None
     updated_at: str
     state: str  # of its create command: queued, on_wire, in_doubt, accepted, refused, withdrawn, absent, parked
+    change_state: str | None  # of its latest amend or decrease
     cancel_state: str | None = None  # of its latest cancel command, if there is one
 
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import msgspec
 
 from oms.app.tally import Ended
-from oms.ledger import listing
+from oms.ledger import listing, queries
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import RecordedBatch
+from oms.lifecycle.states import CommandState
 from oms.records import SubmitReport, worst
 from oms.units import format_time
 from oms.venue.clock import system_now_us
@@ -105,6 +106,27 @@ def of_cancel(ledger: Ledger, keys: Sequence[int], ended: Ended, began_us: int, 
         were = "order was" if counts["executed"] == 1 else "orders were"
         notes = (*notes, f"{counts['executed']} {were} executed first: there was nothing left to cancel")
     return msgspec.structs.replace(report, notes=notes, exit_code=code)
+
+
+def of_change(ledger: Ledger, key: int, command: int | None, ended: Ended, began_us: int) -> SubmitReport:
+    """The report of an amend or decrease: done when the exchange has taken it; None: the order was so already."""
+    report = of_orders(ledger, [key], ended, began_us, is_meant=True)
+    if command is None:
+        return msgspec.structs.replace(report, notes=("the order is so already: nothing was sent",), exit_code=0)
+    entry = queries.change(ledger, command)
+    name, state, reason = entry.command.kind, entry.command.state, entry.command.reason
+    code, notes = report.exit_code, list(report.notes)
+    why = f": {entry.command.detail}" if entry.command.detail else ""
+    if state is CommandState.QUEUED:
+        code = worst({code, 6})
+        notes.append(f"the {name} waits: `oms submit` or the next change sends it")
+    elif state in (CommandState.REFUSED, CommandState.ABSENT):
+        code = worst({code, 5})
+        notes.append(f"the {name} did not take effect ({reason}{why}); the order is {entry.order.status}")
+    elif state is CommandState.WITHDRAWN:
+        code = worst({code, 1})
+        notes.append(f"the {name} was not sent ({reason}{why})")
+    return msgspec.structs.replace(report, notes=tuple(notes), exit_code=code)
 
 
 def with_note(report: SubmitReport, note: str) -> SubmitReport:

@@ -19,10 +19,10 @@ _DOUBTFUL = {state.value for state in DOUBTFUL}
 def order_record(row: "Row[Any]", environment: str, *, preexisting: bool = False) -> OrderRecord:
     """One row of `listing.ORDER_ROWS` as the contract's order record."""
     r = row._mapping
-    price_e6: int = r["price_e6"]
+    price_e6: int = r["working_price_e6"]
     outcome_e6 = price_e6 if r["outcome"] == "yes" else DOLLAR_E6 - price_e6
     average_e6, fees_e6 = _money(r)
-    doubtful = r["command_state"] in _DOUBTFUL or r["cancel_state"] in ("on_wire", "in_doubt", "parked")
+    doubtful = any(r[column] in _DOUBTFUL for column in ("command_state", "cancel_state", "change_state"))
     is_settled = r["order_id"] is not None or r["status"] in ("rejected", "unsent")
     return OrderRecord(
         client_order_id=r["client_order_id"],
@@ -36,7 +36,7 @@ def order_record(row: "Row[Any]", environment: str, *, preexisting: bool = False
         action=r["action"],
         outcome=r["outcome"],
         outcome_price=format_dollars(outcome_e6),
-        count=format_count(r["count_e2"]),
+        count=format_count(r["working_count_e2"]),
         time_in_force=r["time_in_force"],
         subaccount=r["subaccount"],
         tag=r["tag"],
@@ -56,6 +56,7 @@ def order_record(row: "Row[Any]", environment: str, *, preexisting: bool = False
         updated_at=format_time(max(r["updated_at_us"], r["command_updated_at_us"])),
         state=r["command_state"],
         cancel_state=r["cancel_state"],
+        change_state=r["change_state"],
     )
 
 
@@ -110,7 +111,7 @@ def sentence(event: e.Event, command: str | None) -> str:
     what = command or "order"
     match event:
         case e.Recorded():
-            return f"{what} recorded, before anything was sent"
+            return f"{what}{_asked(event)} recorded, before anything was sent"
         case e.Claimed():
             return f"attempt {event.attempt} of the {what} committed by run {event.epoch}, then handed to a sender"
         case e.NotProcessed():
@@ -138,6 +139,10 @@ def _answer_sentence(event: e.Event, what: str) -> str:
             return f"the exchange took it as order {event.order_id}: {filled} filled, {left} resting"
         case e.CancelAcknowledged():
             return f"the exchange canceled {format_count(event.reduced_by_e2)} of order {event.order_id}"
+        case e.AmendAcknowledged():
+            return f"the exchange amended order {event.order_id}"
+        case e.DecreaseAcknowledged():
+            return f"the exchange decreased order {event.order_id}: {format_count(event.remaining_count_e2)} resting"
         case e.Found():
             return f"found at the exchange in {event.source} by its client_order_id: {_shown(event.order)}"
         case e.FoundForeign():
@@ -164,6 +169,20 @@ def _answer_sentence(event: e.Event, what: str) -> str:
             return f"resolved by hand: {f'it is order {event.order_id}' if event.order_id else 'it is not there'}"
         case _:
             return e.kind_of(event)
+
+
+def _asked(event: e.Recorded) -> str:
+    """What an amend or decrease asks for."""
+    if event.reduce_to_e2 is not None:
+        return f" to {format_count(event.reduce_to_e2)} remaining"
+    if event.price_e6 is None or event.count_e2 is None:
+        return ""
+    expires = ""
+    if event.expiration_time is not None:
+        expires = (
+            f", expiring {format_time(event.expiration_time * 1_000_000)}" if event.expiration_time else ", unlimited"
+        )
+    return f" to {format_count(event.count_e2)} in all at {format_dollars(event.price_e6)} (YES){expires}"
 
 
 def _said(detail: str) -> str:

@@ -16,22 +16,94 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, short_help="Cancel orders at the exchange.")
-@click.argument("orders", metavar="ORDER...", nargs=-1, required=True)
+@click.argument("orders", metavar="ORDER...", nargs=-1)
+@click.option("--batch", metavar="NAME", help="All of this batch that may rest.")
+@click.option("--ticker", metavar="TICKER", help="All of this ledger in this market.")
+@click.option("--tag", metavar="TAG", help="All of this ledger with this tag.")
+@click.option("--all", "everything", is_flag=True, help="All of this ledger.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_invocation
-def cancel(invocation: Invocation, orders: tuple[str, ...], yes: bool) -> int:
+def cancel(
+    invocation: Invocation,
+    orders: tuple[str, ...],
+    batch: str | None,
+    ticker: str | None,
+    tag: str | None,
+    everything: bool,
+    yes: bool,
+) -> int:
     """Cancel orders at the exchange.
 
-    ORDER is an order_id or client_order_id; a unique beginning of 8 characters is enough. The cancel of an order in
-    doubt waits until the order's fate is known.
+    ORDER is an order_id or client_order_id; a unique beginning of 8 characters is enough. --batch, --ticker and --tag
+    together mean the orders that fit all of them. The cancel of an order in doubt waits until the order's fate is
+    known; one that was never sent is withdrawn. A halt does not stop cancels.
     """
+    is_bulk = everything or any(x is not None for x in (batch, ticker, tag))
+    if bool(orders) == is_bulk:
+        raise click.UsageError("name either orders, or --batch, --ticker, --tag or --all")
     with invocation.run() as oms:
-        if len(orders) > 1 and invocation.environment == "prod":
-            cost = worth(known(oms, orders))
-            invocation.confirm(f"Cancel {len(orders)} orders, ${cost} of which is not filled, in prod?", yes=yes)
+        wanted: Sequence[str] = orders
+        if is_bulk:
+            wanted = [x.client_order_id for x in oms.live(batch=batch, ticker=ticker, tag=tag)]
+            if not wanted:
+                invocation.notes.say("no order of this ledger that fits may rest at the exchange")
+        if invocation.environment == "prod" and (is_bulk or len(wanted) > 1):
+            cost = worth(known(oms, wanted))
+            invocation.confirm(f"Cancel {len(wanted)} orders, ${cost} of which is not filled, in prod?", yes=yes)
         with invocation.notes.progress() as progress:
-            report = oms.cancel(orders, progress=progress)
+            report = oms.cancel(orders, batch=batch, ticker=ticker, tag=tag, everything=everything, progress=progress)
         return answer_run(invocation, oms, report, "canceling")
+
+
+@click.command(cls=Command, short_help="Change price, count or expiry of a resting order.")
+@click.argument("order")
+@click.option("--price", metavar="DOLLARS", help="New price of the leg the order was entered with.")
+@click.option("--count", metavar="N", help="New total, what is filled included.")
+@click.option("--expiration", metavar="TIME", help="Unix seconds or RFC 3339; 0 removes it.")
+@pass_invocation
+def amend(invocation: Invocation, order: str, price: str | None, count: str | None, expiration: str | None) -> int:
+    """Change price, count or expiry of a resting order.
+
+    The order keeps its ids. Another price or a higher count costs its place in the queue. Recorded before it is sent,
+    and recovered after a crash, like an order; one change of an order at a time.
+    """
+    if price is None and count is None and expiration is None:
+        raise click.UsageError("give --price, --count or --expiration")
+    with invocation.run() as oms:
+        expires = None if expiration is None else expiry(expiration)
+        with invocation.notes.progress() as progress:
+            report = oms.amend(order, price=price, count=count, expiration_time=expires, progress=progress)
+        return answer_run(invocation, oms, report, "amending")
+
+
+@click.command(cls=Command, short_help="Take contracts off a resting order; it keeps its place.")
+@click.argument("order")
+@click.option("--to", metavar="N", help="What may remain.")
+@click.option("--by", metavar="N", help="How much less may remain; recorded as what may remain.")
+@pass_invocation
+def decrease(invocation: Invocation, order: str, to: str | None, by: str | None) -> int:
+    """Take contracts off a resting order; it keeps its place.
+
+    Recorded before it is sent, and recovered after a crash, like an order. To take everything off: `oms cancel`.
+    """
+    if (to is None) == (by is None):
+        raise click.UsageError("give either --to N or --by N")
+    with invocation.run() as oms:
+        with invocation.notes.progress() as progress:
+            report = oms.decrease(order, to=to, by=by, progress=progress)
+        return answer_run(invocation, oms, report, "decreasing")
+
+
+def expiry(text: str) -> int:
+    """Unix seconds of what a person wrote; 0 for no expiry. Raises UsageError."""
+    from oms.units import parse_time_us
+
+    if text.isascii() and text.isdigit() and len(text) <= 11:
+        return int(text)
+    try:
+        return parse_time_us(text) // 1_000_000
+    except (ValueError, OverflowError):
+        raise click.UsageError(f"--expiration {text!r} is neither Unix seconds nor an RFC 3339 time") from None
 
 
 def known(oms: "Oms", names: Sequence[str]) -> "Iterator[OrderRecord]":

@@ -12,6 +12,8 @@ COMMANDS = {
     "submit": ("submit", "submit", "Record orders, then send each of them once."),
     "reconcile": ("reconcile", "reconcile", "Resolve what is in doubt and compare ledger and exchange."),
     "cancel": ("cancel", "cancel", "Cancel orders at the exchange."),
+    "amend": ("cancel", "amend", "Change price, count or expiry of a resting order."),
+    "decrease": ("cancel", "decrease", "Take contracts off a resting order; it keeps its place."),
     "withdraw": ("cancel", "withdraw", "Withdraw orders that were never sent."),
     "orders": ("orders", "orders", "List orders of the ledger."),
     "why": ("orders", "why", "Tell what is known of one order, and how it is known."),

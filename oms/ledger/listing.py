@@ -11,20 +11,33 @@ from oms.errors import UnknownOrder
 from oms.intake.intents import Intent
 from oms.ledger import schema
 from oms.ledger.ledger import Ledger
-from oms.lifecycle.states import DOUBTFUL, Action, Outcome, Reason, SelfTradePrevention, Side, TimeInForce
+from oms.lifecycle.states import (
+    DOUBTFUL,
+    MODIFIES,
+    Action,
+    CommandKind,
+    Outcome,
+    Reason,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 
 _o, _c, _b, _e = schema.orders.c, schema.commands.c, schema.batches.c, schema.events.c
 _PAGE = 500
 _DOUBTFUL_SQL = schema.sql_list(DOUBTFUL)
 
-# The latest cancel of an order, if any: a correlated look-up by index.
-_CANCEL_STATE = (
-    select(schema.commands.alias("k").c.state)
-    .where(text("k.order_key = orders.key AND k.kind = 'cancel'"))
-    .order_by(text("k.key DESC"))
-    .limit(1)
-    .scalar_subquery()
-)
+
+def _latest(kinds: Sequence[str]) -> Any:
+    """The state of the latest command of these kinds of an order, if any: a correlated look-up by index."""
+    return (
+        select(schema.commands.alias("k").c.state)
+        .where(text(f"k.order_key = orders.key AND k.kind IN {schema.sql_list(kinds)}"))
+        .order_by(text("k.key DESC"))
+        .limit(1)
+        .scalar_subquery()
+    )
+
 
 ORDER_ROWS: Select[Any] = (
     select(
@@ -36,7 +49,8 @@ ORDER_ROWS: Select[Any] = (
         _c.reason.label("command_reason"),
         _c.detail.label("command_detail"),
         _c.updated_at_us.label("command_updated_at_us"),
-        _CANCEL_STATE.label("cancel_state"),
+        _latest([CommandKind.CANCEL]).label("cancel_state"),
+        _latest(MODIFIES).label("change_state"),
     )
     .select_from(schema.orders)
     .join(schema.batches, _b.key == _o.batch_key)

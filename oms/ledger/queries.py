@@ -7,8 +7,9 @@ answers page by key in short transactions, because one open reader lets the WAL 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import TextClause, bindparam, select, text
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql import ColumnElement
 
 from oms.errors import UnknownOrder
 from oms.ledger import schema
@@ -88,6 +89,15 @@ _CREATES_BY_ID = ENTRY_SELECT.where(
     _c.kind == "create",
     _b.state == "recorded",
 ).join(schema.batches, _b.key == _o.batch_key)
+
+
+def creates_by_key(ledger: Ledger, order_keys: Sequence[int]) -> list[Entry]:
+    """The create commands of these orders."""
+    if not order_keys:
+        return []
+    query = ENTRY_SELECT.where(_o.key.in_(order_keys), _c.kind == "create")
+    with ledger.read() as connection:
+        return [entry_of(row) for row in connection.execute(query)]
 
 
 def creates_by_order_id(ledger: Ledger, order_ids: Iterable[str]) -> dict[str, Entry]:
@@ -177,6 +187,35 @@ _OPEN_CANCELS = text(
     f"SELECT order_key FROM commands WHERE {schema.UNFINISHED_SQL}"  # noqa: S608
     " AND state IN ('queued', 'on_wire', 'in_doubt') AND kind = 'cancel'"
 )
+
+
+def live_keys(
+    ledger: Ledger, *, batch_key: int | None = None, ticker: str | None = None, tag: str | None = None
+) -> list[int]:
+    """Orders that rest or may come to, as far as the ledger knows, oldest first; costs what lives."""
+    conditions: list[ColumnElement[bool] | TextClause] = [text(_IS_LIVE)]
+    if batch_key is not None:
+        conditions.append(_o.batch_key == batch_key)
+    if ticker is not None:
+        conditions.append(_o.ticker == ticker)
+    if tag is not None:
+        conditions.append(_o.tag == tag)
+    query = select(_o.key).join(schema.batches, _b.key == _o.batch_key).where(_b.state == "recorded", *conditions)
+    with ledger.read() as connection:
+        return list(connection.execute(query.order_by(_o.key)).scalars())
+
+
+_IS_LIVE = (
+    "orders.key IN (SELECT key FROM orders WHERE status = 'resting' UNION"  # noqa: S608
+    f" SELECT order_key FROM commands WHERE {schema.UNFINISHED_SQL} AND kind = 'create')"
+)
+
+
+def change(ledger: Ledger, command_key: int) -> Entry:
+    """One command with its order, as it stands."""
+    with ledger.read() as connection:
+        (entry,) = connection.execute(_BY_COMMAND_KEY, {"keys": [command_key]}).all()
+    return entry_of(entry)
 
 
 def changes_open(ledger: Ledger, order_keys: Iterable[int]) -> set[int]:

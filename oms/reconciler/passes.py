@@ -314,7 +314,7 @@ class Reconciler:
             still = self._list_resting()
             unseen = [x for x in unseen if x.order.order_id not in still]
         for entry in unseen:
-            self._look_up(entry)
+            self.look_up(entry)
 
     def _list_resting(self) -> set[str]:
         as_of_ms = self.venue.exchange.user_data_timestamp_ms()
@@ -323,7 +323,8 @@ class Reconciler:
             self._recognize("orders", orders[start : start + 500], as_of_ms)
         return {order.order_id for order in orders}
 
-    def _look_up(self, entry: Entry) -> None:
+    def look_up(self, entry: Entry) -> None:
+        """Bring one order that the exchange has taken up to date. Raises ReadFailed."""
         assert entry.order.order_id is not None
         as_of_ms = self.venue.exchange.user_data_timestamp_ms()
         order = self.venue.account.get_order(entry.order.order_id)

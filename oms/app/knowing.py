@@ -1,0 +1,114 @@
+"""The verbs of `Oms` that learn and tell: reconcile, lists, one order's story, health. They place nothing."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from oms.app import views
+from oms.app.core import LOCK_WAIT_S, Core, Report, silent
+from oms.errors import InputError
+from oms.ledger import listing, queries
+from oms.lifecycle.states import OrderStatus
+from oms.records import (
+    BatchRecord,
+    CheckRecord,
+    MarketRecord,
+    OrderRecord,
+    ReconcileReport,
+    StatusReport,
+    Story,
+    SubmitReport,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+class Knowing(Core):
+    """The part of `Oms` that asks the exchange and answers from the ledger."""
+
+    def reconcile(
+        self, *, since_us: int | None = None, wait_s: int = LOCK_WAIT_S, progress: Report | None = None
+    ) -> ReconcileReport:
+        """Resolve what is in doubt, bring orders, fills, positions and balance up to date, report breaks.
+
+        Sends no order. Raises LedgerBusy when another run holds the ledger for longer than `wait_s`.
+        """
+        ledger = self._open(create=True)
+        self._has_sent = True
+        return self._runs(ledger).reconcile(since_us, wait_s, progress or silent)
+
+    def resolve(self, name: str, *, order_id: str | None = None, absent: bool = False) -> OrderRecord:
+        """Decide about a parked order: it is `order_id`, or it is not at the exchange.
+
+        Raises UnknownOrder, InputError when it is not parked or the exchange shows no such order, LedgerBusy.
+        """
+        if (order_id is None) == (not absent):
+            raise InputError("say either which order it is or that it is absent", hint="--order-id ID or --absent")
+        ledger = self._open(create=False, writable=True)
+        self._runs(ledger).decide(queries.entry_named(ledger, name), order_id, silent, LOCK_WAIT_S)
+        return self.order(name)
+
+    def orders(
+        self,
+        *,
+        batch: str | None = None,
+        status: str | None = None,
+        in_doubt: bool = False,
+        limit: int | None = None,
+        newest_first: bool = True,
+    ) -> Iterator[OrderRecord]:
+        """Orders of this ledger, streamed. Raises LedgerMissing, UnknownOrder (no such batch), InputError."""
+        if status is not None and status not in set(OrderStatus):
+            raise InputError(f"{status!r} is not an order status", hint=f"one of {', '.join(OrderStatus)}")
+        ledger = self._open(create=False)
+        keys = None if batch is None else (int(listing.batch_named(ledger, batch)._mapping["key"]),)
+        wanted = listing.Filter(batch_keys=keys, status=status, in_doubt=in_doubt)
+        rows = listing.order_rows(ledger, wanted, newest_first=newest_first, limit=limit)
+        return (views.order_record(row, ledger.environment) for row in rows)
+
+    def run_orders(self, report: SubmitReport) -> Iterator[OrderRecord]:
+        """The orders a report speaks of, in the rows' order."""
+        if not report.order_keys and report.batch_key is None:
+            return iter(())
+        ledger = self._open(create=False)
+        if report.batch_key is not None:
+            wanted = listing.Filter(batch_keys=(report.batch_key,))
+            rows = listing.order_rows(ledger, wanted, newest_first=False, limit=None)
+        else:
+            rows = listing.order_rows_by_key(ledger, report.order_keys)
+        is_old = report.preexisting > 0
+        return (views.order_record(row, ledger.environment, preexisting=is_old) for row in rows)
+
+    def why(self, name: str) -> Story:
+        """Everything the ledger knows of one order, as a timeline of evidence. Raises UnknownOrder."""
+        ledger = self._open(create=False)
+        entry = queries.entry_named(ledger, name)
+        return views.story(self.order(name), listing.event_rows(ledger, entry.order_key))
+
+    def batches(self, *, limit: int | None = None) -> Iterator[BatchRecord]:
+        """Batches, newest first. Raises LedgerMissing."""
+        ledger = self._open(create=False)
+        for row in listing.batch_rows(ledger, limit):
+            key = int(row._mapping["key"])
+            doubtful = listing.unfinished_of(ledger, (key,))[1]
+            yield views.batch_record(row, listing.counts_by_batch(ledger, key), doubtful)
+
+    def status(self, *, ask_exchange: bool = True) -> StatusReport:
+        """Where ledger and exchange stand; creates nothing."""
+        from oms.app.health import status
+
+        return status(self.config, self._open_or_none(), ask_exchange=ask_exchange)
+
+    def markets(
+        self, *, status: str | None = "open", search: str | None = None, limit: int | None = 100
+    ) -> Iterator[MarketRecord]:
+        """Markets of the exchange, streamed. Raises ReadFailed."""
+        from oms.app.health import markets
+
+        return markets(self.config, status=status, search=search, limit=limit)
+
+    def doctor(self) -> Iterator[CheckRecord]:
+        """What oms needs, what was found, and the fix; changes nothing."""
+        from oms.app.health import doctor
+
+        return doctor(self.config)

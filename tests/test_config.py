@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oms.config import Config, Environment, load
+from oms.config.hooks import EVENTS
 from oms.config.hosts import HOSTS, PATH
 from oms.config.keys import KEYS, Key
 from oms.errors import ConfigError
@@ -118,6 +119,9 @@ def test_every_key_can_be_set_by_its_variable(key: Key) -> None:
         "limits.refuse_crossing": ("true", "true"),
         "limits.check_market": ("true", "true"),
         "limits.allow_tickers": ("KXA-*, KXB", "KXA-*, KXB"),
+        "hooks.on_event": ('["notify", "-v"]', '["notify", "-v"]'),
+        "hooks.webhook": ("https://hooks.example/T0/token?x=1", "https://hooks.example/****"),
+        "hooks.events": ("filled, halt", '["halt", "filled"]'),
     }.get(key.name, ("33", "33.00" if key.name.endswith("_dollars") else "33"))
     if key.name.endswith("base_url"):
         value = shown = f"https://{HOSTS[section_environment][1]}{PATH}" if HOSTS[section_environment] else DEMO
@@ -600,7 +604,7 @@ def test_the_example_file_has_every_key_at_its_default(tmp_path: Path) -> None:
     assert [row[:2] for row in config.rows()] == [row[:2] for row in load({}, HOME).rows()]
     every_key = _flat(tomllib.loads(re.sub(r"(?m)^# (\w+ = )", r"\1", example)))
     assert list(every_key) == [key.name for key in KEYS]
-    spelled = {None: "auto", (): []}
+    spelled = {None: "auto", (): [], EVENTS: list(EVENTS)}
     for key in KEYS:
         default = "off" if key.name.startswith("limits.") and key.default is None else key.default
         assert every_key[key.name] == spelled.get(default, default), key.name

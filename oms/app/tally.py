@@ -13,6 +13,7 @@ from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Reason
 from oms.records import Stop
 
 if TYPE_CHECKING:
+    from oms.app.notify import Courier
     from oms.app.session import Endpoint
     from oms.venue.door import Venue
 
@@ -50,11 +51,12 @@ class Tally:
 
 @dataclass(slots=True)
 class Memory:
-    """What runs of one process may keep between them: a connected venue, and the epoch that ended in order."""
+    """What runs of one process may keep between them: a connected venue, the epoch that ended in order, the courier."""
 
     where: "Endpoint | None" = None
     venue: "Venue | None" = None
     epoch: int | None = None
+    courier: "Courier | None" = None
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ def default_base_url(environment: str) -> str:
 def is_loopback(base_url: str) -> bool:
     """Whether an accepted base_url stays on this machine."""
     match = _URL.fullmatch(base_url)
-    return match is not None and _loopback(match["host"]) is not None
+    return match is not None and loopback_literal(match["host"]) is not None
 
 
 def base_url_reader(environment: str) -> Reader:
@@ -59,7 +59,7 @@ def _checked(environment: str, given: str) -> str:
     scheme, host, port = match["scheme"].lower(), match["host"].lower(), match["port"]
     if port is not None and not 1 <= int(port) <= 65535:
         raise _expected(environment)
-    loopback = _loopback(host)
+    loopback = loopback_literal(host)
     if loopback is not None and environment != "prod":
         return f"{scheme}://{loopback}{'' if port is None else f':{int(port)}'}{PATH}"
     if host in HOSTS[environment] and scheme == "https" and (port is None or int(port) == 443):
@@ -67,7 +67,7 @@ def _checked(environment: str, given: str) -> str:
     raise _expected(environment, f" ({_why_not(environment, host, loopback)})")
 
 
-def _loopback(host: str) -> str | None:
+def loopback_literal(host: str) -> str | None:
     """The literal of a loopback host, in the form a URL has it; None for any other host."""
     if host == "localhost":
         return "127.0.0.1"

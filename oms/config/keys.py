@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from oms.config import values
+from oms.config import hooks, values
 from oms.config.hosts import base_url_reader
 from oms.config.values import Reader
 from oms.lifecycle.states import Resend
@@ -35,6 +35,7 @@ class Key:
     meaning: str
     flag: str = ""  # the command line option that sets it, if there is one
     default_shown: str = ""  # where the default is not one value
+    is_secret: bool = False  # not to be repeated where it is wrong
 
     @property
     def variable(self) -> str:
@@ -133,6 +134,30 @@ _LIMITS = (
 )
 
 
+_HOOKS = (
+    Key(
+        "hooks.on_event",
+        (),
+        hooks.command,
+        'A program and its arguments, such as ["notify.sh"], told of events as JSON on its standard input; no shell.',
+        default_shown="[]",
+    ),
+    Key(
+        "hooks.webhook",
+        "",
+        hooks.webhook,
+        "An address that is sent the same by POST: https, or http to loopback. Shown masked.",
+        is_secret=True,
+    ),
+    Key(
+        "hooks.events",
+        hooks.EVENTS,
+        hooks.events,
+        "Of what: in_doubt, parked, break, halt, refused, filled.",
+        default_shown="all six",
+    ),
+)
+
 KEYS: tuple[Key, ...] = (
     Key("environment", Environment.SANDBOX, values.word(Environment), "Which exchange.", flag="--env"),
     Key("venue.timeout_s", 10.0, values.seconds(above_zero=True), "Total deadline of one request."),
@@ -175,6 +200,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("submit.wait_s", 60.0, values.seconds(above_zero=True), "How long to wait for an exchange out of reach."),
     *_LIMITS,
+    *_HOOKS,
 )
 
 BY_NAME = {key.name: key for key in KEYS}

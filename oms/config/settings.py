@@ -6,6 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from oms.config import hooks
+from oms.config.hooks import HooksConfig
 from oms.config.hosts import default_base_url, is_loopback
 from oms.config.keys import BY_NAME, Environment
 from oms.config.sources import DEFAULT, Given, base_directory, config_file, expanded, gather, read
@@ -75,6 +77,7 @@ class Config:
     state_dir: Path
     sandbox_dir: Path
     file: Path | None
+    hooks: HooksConfig
     settings: tuple[Setting, ...] = field(repr=False)
     warnings: tuple[str, ...]
 
@@ -112,6 +115,7 @@ def load(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
         state_dir=state_dir,
         sandbox_dir=state_dir / "sandbox",
         file=file,
+        hooks=HooksConfig(*(given[f"hooks.{name}"].value for name in ("on_event", "webhook", "events"))),
         settings=tuple(Setting(name, _shown(name, one.value), one.origin) for name, one in given.items()),
         warnings=_warnings(given, environment),
     )
@@ -214,6 +218,8 @@ def _warnings(given: Mapping[str, Given], environment: Environment) -> tuple[str
 def _shown(name: str, value: Any) -> str:
     if name.startswith("limits."):
         return _shown_limit(name, value)
+    if name.startswith("hooks."):
+        return hooks.shown(value)
     if value is None:
         return "auto"
     if name.endswith(("key_path", "base_url")) and looks_secret(str(value)):

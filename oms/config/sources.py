@@ -20,8 +20,9 @@ CONFIG_VARIABLE = "OMS_CONFIG"
 DEFAULT = "default"
 MAX_FILE_BYTES = 1_000_000
 
-# Not settings: the file itself, where quickstart.py puts its environment, and what the tests are told.
-_OTHER_VARIABLES = (CONFIG_VARIABLE, "OMS_VENV", "OMS_DEBUG")
+# Not settings: the file itself, where quickstart.py puts its environment, what a hook is marked by, and what the
+# tests are told.
+_OTHER_VARIABLES = (CONFIG_VARIABLE, "OMS_VENV", "OMS_DEBUG", "OMS_IN_HOOK")
 _PREFIX = "OMS_"
 _TEST_PREFIX = "OMS_TEST_"
 _RESEMBLES = 0.6
@@ -107,7 +108,8 @@ def read(key: Key, given: Given, *, is_text: bool) -> Given:
     try:
         value = key.read(given.value, is_text)
     except BadValue as bad:
-        raise ConfigError(f"{key.name} = {_shown(given.value)} ({given.origin}): expected {bad}") from None
+        shown = "(not shown: it may be a secret)" if key.is_secret else _shown(given.value)
+        raise ConfigError(f"{key.name} = {shown} ({given.origin}): expected {bad}") from None
     return Given(value, given.origin)
 
 

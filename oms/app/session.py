@@ -19,17 +19,20 @@ from oms.config import Config
 from oms.config.hosts import HOSTS
 from oms.errors import CredentialsError, LedgerBusy, OmsError, ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger import account, queries
+from oms.ledger import account, exposure, queries
 from oms.ledger.claim import open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import clear_if_nobody_records
 from oms.ledger.schema import SET_BACK
+from oms.lifecycle.states import CommandKind
 from oms.reconciler.gather import Scan
 from oms.reconciler.passes import Reconciler, Settings
 from oms.records import Progress, Stop
+from oms.risk.pace import Pace
 from oms.submitter.ports import SYSTEM, Ports
 from oms.venue.door import Venue
 from oms.venue.keys import load_key
+from oms.venue.limiter import AMEND, CANCEL, CREATE, DECREASE
 
 Report = Callable[[Progress], None]
 T = TypeVar("T")
@@ -38,6 +41,14 @@ T = TypeVar("T")
 _RECENT_HORIZONS = 5
 _RETRY_S = 0.5
 _SHORTEST_S = 0.02
+# The fullest write bucket of any tier holds what refills in so long.
+_REFILLED_MS = 3_000
+_ENDPOINTS = {
+    CommandKind.CREATE: CREATE,
+    CommandKind.CANCEL: CANCEL,
+    CommandKind.AMEND: AMEND,
+    CommandKind.DECREASE: DECREASE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,10 @@ def _own_sandbox(directory: Path) -> Endpoint:
 def connect(config: Config, where: Endpoint) -> Venue:
     """A venue for that endpoint; nothing is sent yet. Raises CredentialsError, ConfigError."""
     key = load_key(str(where.private_key_path), os.environ.get("KALSHI_PRIVATE_KEY_PASSPHRASE"))
-    return Venue.connect(where.base_url, where.key_id, key, config.venue.timeout_s)
+    venue = Venue.connect(where.base_url, where.key_id, key, config.venue.timeout_s)
+    per_s = config.limits.max_orders_per_s
+    venue.limiter.pace = Pace(per_s) if per_s is not None else None
+    return venue
 
 
 def key_print(key_id: str) -> str:
@@ -129,7 +143,8 @@ class Session:
         """
         now_us = self.venue.clock.now_us()
         self.ledger.bind_host(_exchange_name(self.config, self.venue))
-        self._check_halt()
+        if purpose != "cancel":
+            self._check_halt()
         if epoch is not None and self.ledger.resume_epoch(epoch):
             return
         if queries.last_key_print(self.ledger) not in (None, self._print_of_key):
@@ -199,6 +214,13 @@ class Session:
             # The smallest tier's numbers are safe with any account; whether the exchange can be reached at all shows
             # at the next read.
             self.notes.append("the account's rate limits could not be read; the smallest tier's are used")
+        self._remember_writes()
+
+    def _remember_writes(self) -> None:
+        """What the run before this one wrote in the last seconds: the exchange's bucket is not full after it."""
+        now_us, now_ms = self.venue.clock.now_us(), self.venue.clock.now_ms()
+        recent = exposure.recent_writes(self.ledger, now_ms - _REFILLED_MS)
+        self.venue.limiter.remember((now_us - (now_ms - ms) * 1000, _ENDPOINTS[kind]) for ms, kind in recent)
 
     def _persist(self, read: Callable[[], T], progress: Report) -> T | None:
         """Try a read again for as long as the run may wait for an exchange out of reach; None when interrupted."""

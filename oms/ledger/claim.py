@@ -84,12 +84,14 @@ class Desk:
         self._ledger.check_place()
         facts = [Fact(entry, event) for entry, event in answers]
         with self._ledger.write() as connection:
-            newest_epoch, is_halted, has_changes = execute(connection, _STATE_OF_TURN).fetchone()
+            newest_epoch, is_halted, has_changes, tail_ms = execute(connection, _STATE_OF_TURN).fetchone()
             self._ledger.compare_epoch(newest_epoch)
+            is_halted = is_halted or self._ledger.halt.is_set()
+            in_tail = 0 <= (tail_ms or 0) - now.signed_ms <= _LONGEST_TAIL_MS
             claims: list[Fact] = []
-            if want > 0 and not is_halted:
+            if want > 0 and not is_halted and not in_tail:
                 claims = self._claims(connection, want, now, admit, has_changes=bool(has_changes))
-            elif want > 0 and has_changes and self._scope.despite_halt:
+            elif want > 0 and has_changes and (self._scope.despite_halt or not is_halted):
                 claims, _ = self._cancels(connection, want, now, admit)
             appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
         self._ledger.note_seq(appended.newest_seq)
@@ -105,7 +107,7 @@ class Desk:
         with self._ledger.read() as connection:
             if connection.execute(_CLAIMABLE_CANCEL).scalar():
                 return True
-            if self._scope.despite_halt and connection.execute(_IS_HALTED).scalar():
+            if self._scope.despite_halt and (self._ledger.halt.is_set() or connection.execute(_IS_HALTED).scalar()):
                 return False
             if connection.execute(_CLAIMABLE_MODIFY).scalar():
                 return True
@@ -265,11 +267,15 @@ def withdraw_expired(ledger: Ledger, now_us: int, most: int = 1_000) -> int:
 # The partial index is used only where its own condition is repeated literally; then the state is narrowed.
 _UNFINISHED_C = schema.UNFINISHED_SQL.replace("state", "commands.state", 1)
 
-# What every turn has to know, in one question: the newest epoch, whether sending is halted, whether a change waits.
+# What every turn has to know, in one question: the newest epoch, whether sending is halted, whether a change waits,
+# and until when a cancel-all may take along what is placed.
 _STATE_OF_TURN = (
     "SELECT (SELECT epoch FROM ledger), EXISTS (SELECT 1 FROM controls WHERE name = 'halt'), EXISTS (SELECT 1 FROM"  # noqa: S608
-    f" commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind IN ('cancel', 'amend', 'decrease'))"
+    f" commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind IN ('cancel', 'amend', 'decrease')),"
+    f" (SELECT value_ms FROM watermarks WHERE name = '{schema.CANCEL_ALL_TAIL}')"
 )
+# A tail that ends later than any was noted by a clock that has been set back since: it is over.
+_LONGEST_TAIL_MS = 600_000
 _MAY_BE_CLAIMED = text(
     f"SELECT count(*) FROM batches WHERE key = :key AND state = 'recorded' AND NOT {schema.IS_STRANGE_SQL}"  # noqa: S608
 )

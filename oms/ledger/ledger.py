@@ -29,6 +29,7 @@ from oms.errors import (
 )
 from oms.ledger import birth, schema
 from oms.ledger import engine as engines
+from oms.ledger.halt import HaltFile
 from oms.ledger.lock import Locks, Mark
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Ledger:
         self.environment = identity.environment
         self.epoch: int | None = None  # of this run, once it has opened one
         self.locks = Locks(path)
+        self.halt = HaltFile(path)
         self._reader = engines.reader_engine(path)
         self._writer: Engine | None = None
         self._connection: Connection | None = None
@@ -262,6 +264,7 @@ class Ledger:
         if self._connection is None:
             self._writer = engines.writer_engine(self.path)
             self._connection = self._writer.connect()
+            self.halt.prepare()
         return self._connection
 
 

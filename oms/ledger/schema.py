@@ -48,6 +48,8 @@ SET_BACK = "set_back"
 # recorded here (the file of a lost ledger again); when the first of them was created. Nothing of it is claimed before
 # the account was read once more from there.
 STRANGE = "strange "
+# The watermark until when (exchange time) a cancel-all that was sent from here may still cancel what is placed.
+CANCEL_ALL_TAIL = "cancel_all_tail"
 
 UNFINISHED_SQL = f"state IN {sql_list(UNFINISHED)}"
 ANY_STRANGE_SQL = f"EXISTS (SELECT 1 FROM watermarks WHERE name > '{STRANGE}' AND name < '{STRANGE}g')"  # noqa: S608

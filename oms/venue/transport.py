@@ -27,19 +27,26 @@ from oms.venue.keys import Key
 from oms.venue.signing import ACCESS_SIGNATURE, signed_headers
 from oms.venue.sockets import DEADLINE_PASSED, NOT_RESOLVED, Flight, connection_pool
 
-__all__ = ["Answer", "Channel", "ClaimTooOld", "Request", "Transport"]
+__all__ = ["Answer", "Channel", "ClaimTooOld", "Objected", "Request", "Transport"]
 
 MAX_WRITE_ANSWER = 1024 * 1024  # a batch answer of a thousand items is 300 kB
 MAX_READ_ANSWER = 8 * 1024 * 1024  # a page of a thousand orders is 900 kB
 MAX_CLAIM_AGE_MS = 5_000  # design: older claims are handed back; the exchange's own skew bound is wider
 # Longer idle connections are not trusted with a write: a silent drop on the way would turn an order into a doubt.
 MAX_IDLE_S = 30.0
+_CLAIM_AGE = "its claim's age is"
 
 
 class ClaimTooOld(NotSent):
     """The signed timestamp had grown too old before the first byte could leave."""
 
     code = "claim_too_old"
+
+
+class Objected(NotSent):
+    """Somebody here objected at the last moment, when nothing of it had left: sending was halted, say."""
+
+    code = "objected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,8 @@ class Transport:
         self.key = key
         self.timeout_s = timeout_s
         self.clock = clock
+        # Asked directly before the first byte of every write: why it may not leave, "" for nothing.
+        self.objection: Callable[[Request], str] = _no_objection
         self._tls = tls
         self._lock = threading.Lock()
         self._threads = threading.local()
@@ -125,14 +134,16 @@ class Channel:
     def write(self, request: Request, signed_ms: int) -> Answer:
         """Send a write once, signed with the timestamp of its claim, and wait for its answer.
 
-        Raises NotSent (ClaimTooOld) when no byte was handed over, OutcomeUnknown otherwise. The claim's age is
-        looked at again directly before the first byte, after name lookup, connection and handshake.
+        Raises NotSent (ClaimTooOld, Objected) when no byte was handed over, OutcomeUnknown otherwise. The claim's
+        age is looked at again directly before the first byte, after name lookup, connection and handshake, and the
+        transport's `objection` is asked then.
         """
         assert self._transport.key is not None, "a write without a key"
         # By either clock: the monotonic one stands still while the machine sleeps.
         if any(now - used > MAX_IDLE_S for now, used in zip(self._now(), self._used_at, strict=True)):
             self.close()
-        return self._send(request, signed_ms, self._transport.timeout_s, MAX_WRITE_ANSWER, self._too_old(signed_ms))
+        guard = self._guard(request, signed_ms)
+        return self._send(request, signed_ms, self._transport.timeout_s, MAX_WRITE_ANSWER, guard)
 
     def read(self, request: Request, timeout_s: float) -> Answer:
         """Send a read once, signed with the exchange's time now; raises as `write` does."""
@@ -145,10 +156,12 @@ class Channel:
     def _now(self) -> tuple[float, float]:
         return self._flight.monotonic(), self._clock.now_us() / 1e6
 
-    def _too_old(self, signed_ms: int) -> Callable[[], str]:
+    def _guard(self, request: Request, signed_ms: int) -> Callable[[], str]:
         def objection() -> str:
             age_ms = self._clock.now_ms() - signed_ms
-            return f"its claim is {age_ms} ms old" if abs(age_ms) > MAX_CLAIM_AGE_MS else ""
+            if abs(age_ms) > MAX_CLAIM_AGE_MS:
+                return f"{_CLAIM_AGE} {age_ms} ms"
+            return self._transport.objection(request)
 
         return objection
 
@@ -180,7 +193,7 @@ class Channel:
         try:
             return _scrubbed(self._exchange(prepared, max_bytes, began), headers)
         except Exception as exc:
-            return _describe(exc)
+            return describe(exc)
 
     def _exchange(self, prepared: requests.PreparedRequest, max_bytes: int, began: float) -> Answer:
         raw = self._adapter.send(prepared, stream=True, timeout=None, verify=True).raw
@@ -200,8 +213,10 @@ class Channel:
             return OutcomeUnknown(
                 f"no answer from {host} to {request.method} {request.path}: {what}", hint="run `oms reconcile`"
             )
-        if self._flight.objection:
-            return ClaimTooOld(f"not sent to {host}: {self._flight.objection}")
+        objection = self._flight.objection
+        if objection:
+            kind = ClaimTooOld if objection.startswith(_CLAIM_AGE) else Objected
+            return kind(f"not sent to {host}: {objection}")
         return NotSent(f"not sent to {host}: {what}", hint="check the network connection")
 
 
@@ -257,6 +272,10 @@ def _never() -> str:
     return ""
 
 
+def _no_objection(_request: Request) -> str:
+    return ""
+
+
 def _read_body(raw: Any, max_bytes: int) -> bytes:
     """The whole body, gzip undone; ValueError when it is larger than `max_bytes` before or after."""
     chunks: list[bytes] = []
@@ -279,7 +298,7 @@ def _read_body(raw: Any, max_bytes: int) -> bytes:
     return plain
 
 
-def _describe(exc: Exception) -> str:
+def describe(exc: Exception) -> str:
     """What went wrong in words of ours: class names and system error texts only, never a URL, header or body."""
     parts: list[str] = []
     seen: BaseException | None = exc

@@ -1,0 +1,207 @@
+"""Sending is halted: a row in the ledger and a file beside it, and either is enough.
+
+The file is for the moments in which the ledger cannot be asked or written: locked by another process, damaged, gone, on
+a full disk. A run that opens a ledger for writing lays `LEDGER.halt-ready` beside it, with its block taken; halting
+gives that file its other name, `LEDGER.halt`, which needs neither a block nor the database. It belongs to the path: a
+ledger that is copied or restored brings its row along, and finds the file of the place where it is put.
+"""
+
+import os
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+
+from oms.errors import LedgerFailed
+from oms.ledger.engine import sync_folder
+from oms.ledger.lock import Lock
+from oms.units import format_time
+
+__all__ = ["HaltFile", "Halted", "halt_path", "lift_path"]
+
+_SIZE = 1024  # of either file: written once in full, so that what is put into it later needs no new block
+# So long the ledger is waited for when its row is written; the file has stopped everything before that.
+_ROW_WAIT_S = 2.0
+MAX_REASON = 300
+
+
+class Halted(msgspec.Struct, frozen=True):
+    """That sending is halted, and why."""
+
+    reason: str
+    at_us: int | None = None
+
+
+class HaltFile:
+    """The file beside one ledger; `path` is the ledger's real path."""
+
+    def __init__(self, ledger_path: Path) -> None:
+        self.path = Path(f"{ledger_path}.halt")
+        self.ready = Path(f"{ledger_path}.halt-ready")
+
+    def is_set(self) -> bool:
+        """Whether sending is halted. Asked before every claim and every request: one look at the folder.
+
+        A folder that cannot be looked into does not say that sending may go on.
+        """
+        try:
+            os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def read(self) -> Halted | None:
+        """Why sending is halted; None when it is not. A file without a readable reason halts all the same."""
+        if not self.is_set():
+            return None
+        with suppress(OSError, ValueError, UnicodeDecodeError):
+            text = self.path.read_bytes()[:_SIZE].decode("utf-8").strip()
+            if text:
+                return msgspec.json.decode(text, type=Halted)
+        return Halted(f"the file {self.path} is there")
+
+    def prepare(self) -> None:
+        """Lay the ready file beside the ledger, unless it or the other is there; harmless where it cannot be made."""
+        if self.ready.exists() or self.is_set():
+            return
+        with suppress(OSError):
+            self._make(self.ready, b"")
+
+    def set(self, reason: str, now_us: int) -> Halted:
+        """Halt, durably; where it is halted already, that stays as it was. Returns what holds now.
+
+        Raises LedgerFailed when no file could be put there at all.
+        """
+        known = self.read()
+        if known is not None:
+            return known
+        wanted = Halted(reason[:MAX_REASON], now_us)
+        try:
+            os.rename(self.ready, self.path)
+        except OSError:
+            self._create(wanted)
+        else:
+            self._write(wanted)
+        with suppress(OSError):
+            sync_folder(self.path.parent)
+        return wanted
+
+    def lift(self) -> bool:
+        """Take the file away, durably; whether there was one. Raises LedgerFailed when it cannot be."""
+        try:
+            os.stat(self.path)
+            with suppress(OSError):
+                self._blank()
+            os.replace(self.path, self.ready)
+            sync_folder(self.path.parent)
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            raise LedgerFailed(
+                f"{self.path} cannot be taken away: {exc.strerror}", hint="sending stays halted; remove it by hand"
+            ) from exc
+        return True
+
+    def _create(self, wanted: Halted) -> None:
+        try:
+            self._make(self.path, msgspec.json.encode(wanted))
+        except FileExistsError:
+            return  # another process was faster
+        except OSError as exc:
+            if self.is_set():
+                return  # it is there, if without its reason
+            raise LedgerFailed(
+                f"{self.path} cannot be made: {exc.strerror}",
+                hint="stop the processes that send: `oms status` names the one that holds the ledger",
+            ) from exc
+
+    def _write(self, wanted: Halted) -> None:
+        """The reason into the block that the file has already; a halt without a reason is one too."""
+        with suppress(OSError):
+            fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.pwrite(fd, msgspec.json.encode(wanted).ljust(_SIZE), 0)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def _blank(self) -> None:
+        fd = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, b" " * _SIZE, 0)
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _make(path: Path, content: bytes) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, content.ljust(_SIZE))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        sync_folder(path.parent)
+
+
+def halt_path(path: Path, reason: str, now_us: int) -> tuple[Halted, str]:
+    """Halt the ledger at that real path by its file, and by its row where it can be written.
+
+    Returns what holds now, and why there is no row ("" when there is one). Opens nothing through oms's own doors: the
+    ledger may be locked, damaged, newer than this program, or gone. Raises LedgerFailed when neither could be set.
+    """
+    try:
+        halted = HaltFile(path).set(reason, now_us)
+        failure: LedgerFailed | None = None
+    except LedgerFailed as exc:
+        halted, failure = Halted(reason[:MAX_REASON], now_us), exc
+    statement = "INSERT INTO controls (name, reason, at_us) VALUES ('halt', ?, ?) ON CONFLICT (name) DO NOTHING"
+    problem = _with_row(path, statement, (halted.reason, halted.at_us or now_us))
+    if problem and failure is not None:
+        raise failure
+    return halted, problem
+
+
+def lift_path(path: Path) -> tuple[bool, str]:
+    """Lift the halt of the ledger at that real path, its row first: cut off in between, it is still halted.
+
+    Returns whether there was a file, and why the row could not be taken away ("" when it was, or there is no ledger).
+    Then the file stays as well. Raises LedgerFailed.
+    """
+    if path.exists():
+        problem = _with_row(path, "DELETE FROM controls WHERE name = 'halt'", ())
+        if problem:
+            return HaltFile(path).is_set(), problem
+    return HaltFile(path).lift(), ""
+
+
+def _with_row(path: Path, statement: str, values: tuple[object, ...]) -> str:
+    """Run one statement in the ledger at that path, durably; why it could not be done, or ""."""
+    if not path.exists():
+        return "there is no ledger"
+    gate = Lock(path, ".gate")
+    deadline = time.monotonic() + _ROW_WAIT_S
+    try:
+        if not gate.acquire(_ROW_WAIT_S):  # never beside a checkpoint
+            return "another process holds the ledger"
+        try:
+            left_s = max(0.1, deadline - time.monotonic())
+            with closing(
+                sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=left_s)
+            ) as database:
+                database.execute("PRAGMA wal_autocheckpoint = 0")
+                database.execute("PRAGMA synchronous = EXTRA")
+                database.execute(statement, values)
+        finally:
+            gate.release()
+    except (sqlite3.Error, LedgerFailed, OSError, UnicodeDecodeError) as exc:
+        return str(exc)
+    return ""
+
+
+def told(halted: Halted) -> str:
+    """The halt as one phrase for a person: why, and since when."""
+    return halted.reason if halted.at_us is None else f"{halted.reason} (since {format_time(halted.at_us)})"

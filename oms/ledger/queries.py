@@ -349,16 +349,20 @@ def set_watermark(connection: Connection, name: str, value_ms: int, now_us: int)
 
 
 def halt_reason(ledger: Ledger) -> str | None:
-    """Why sending is halted, or None."""
+    """Why sending is halted, by the file beside the ledger or by its row; None when it is not."""
+    by_file = ledger.halt.read()
+    if by_file is not None:
+        return by_file.reason
     with ledger.read() as connection:
         row = connection.execute(select(schema.controls.c.reason).where(schema.controls.c.name == "halt")).one_or_none()
     return str(row[0]) if row is not None else None
 
 
 def lift_halt(ledger: Ledger) -> None:
-    """Let claims be made again; durable on return."""
+    """Let claims be made again, the row first: cut off in between, it is still halted. Durable on return."""
     with ledger.gated_write() as connection:
         connection.execute(schema.controls.delete().where(schema.controls.c.name == "halt"))
+    ledger.halt.lift()
 
 
 def queued_entries(ledger: Ledger, batch_key: int | None, page: int = 500) -> Iterator[list[Entry]]:

@@ -98,6 +98,7 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     fee_e6: int
     at_us: int
     shown_us: int
+    latest_us: int  # of this and all older fills of the user: where a search by time may stop
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -161,6 +162,7 @@ class Account:
         self.holdings: dict[tuple[int, str], Holding] = {}  # (subaccount, ticker)
         self.orders: list[Order] = []  # oldest first
         self.fills: list[Fill] = []
+        self.fills_of: dict[str, list[Fill]] = {}  # by order id
         self.settlements: list[Settlement] = []
         self.movements: list[Movement] = []
         self.netting: dict[int, bool] = {}  # by subaccount created or told
@@ -188,6 +190,16 @@ class Account:
         position = self.position_e2(subaccount, ticker)
         held = max(0, -position if side == "bid" else position)
         return max(0, held - self.closing_e2.get((subaccount, ticker, side), 0) + own_claim_e2)
+
+    def keep_fill(self, fill: Fill) -> None:
+        """Add the newest fill."""
+        self.fills.append(fill)
+        self.fills_of.setdefault(fill.order.order_id, []).append(fill)
+
+    @property
+    def latest_filled_us(self) -> int:
+        """The latest instant of any fill so far."""
+        return self.fills[-1].latest_us if self.fills else 0
 
     @property
     def latest_created_us(self) -> int:

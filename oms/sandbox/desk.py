@@ -214,7 +214,8 @@ class Desk:
         if account is None:
             return
         ticket = order.ticket
-        self.state.add_fill(account, Fill(trade_id, order, price, count, is_taker, fee, *when))
+        latest = max(when.at_us, account.latest_filled_us)
+        self.state.add_fill(account, Fill(trade_id, order, price, count, is_taker, fee, *when, latest))
         holding = account.holdings.get((ticket.subaccount, ticket.ticker))
         held = HoldingState(*when) if holding is None else holding.now
         if ticket.order_group_id:

@@ -83,14 +83,16 @@ def _fills(call: Call, is_historical: bool) -> Response:
     tickers, order_id = set(call.request.every("ticker")), call.request.first("order_id")
     subaccount, shard = call.subaccount(call.integer("subaccount"), None), call.integer("exchange_index")
     after, before = call.after_us("min_ts"), call.before_us("max_ts")
+    as_of_us, cutoff_us = call.as_of_us, call.cutoff_us
+    stop_us = after or 0 if is_historical else max(after or 0, cutoff_us)
+    fills = call.account.fills if order_id is None else call.account.fills_of.get(order_id, [])
 
     def show(fill: Fill) -> dict[str, Any] | None:
         order = fill.order
         wanted = (
-            fill.shown_us <= call.as_of_us
-            and (fill.at_us < call.cutoff_us) == is_historical
+            fill.shown_us <= as_of_us
+            and (fill.at_us < cutoff_us) == is_historical
             and (not tickers or order.ticket.ticker in tickers)
-            and (order_id is None or order.order_id == order_id)
             and (subaccount is None or order.ticket.subaccount == subaccount)
             and (shard is None or order.exchange_index == shard)
             and (after is None or fill.at_us >= after)
@@ -98,7 +100,7 @@ def _fills(call: Call, is_historical: bool) -> Response:
         )
         return fill_document(fill) if wanted else None
 
-    rows, cursor = newest_first(call, call.account.fills, show)
+    rows, cursor = newest_first(call, fills, show, lambda fill: fill.latest_us < stop_us)
     return json_response(200, {"fills": rows, "cursor": cursor})
 
 

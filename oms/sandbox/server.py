@@ -46,7 +46,7 @@ def serve(options: ServeOptions) -> int:
     """
     options.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     rules = _read_faults(options.faults)
-    with _only_server_of(options.dir) as is_only:
+    with only_server_of(options.dir) as is_only:
         if not is_only:
             sys.stderr.write(f"another sandbox serves {options.dir}\n")
             return IN_USE
@@ -95,7 +95,7 @@ def _private_pem(path: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _only_server_of(directory: Path) -> Iterator[bool]:
+def only_server_of(directory: Path) -> Iterator[bool]:
     """Hold the directory's lock, which the kernel frees at death. False when another server keeps it."""
     with (directory / SERVING_LOCK).open("w") as file:
         yield _lock_within(file, LOCK_WAIT_S)

@@ -180,7 +180,7 @@ class State:
 
     def add_fill(self, account: Account, fill: Fill) -> None:
         """Keep one fill of an account."""
-        account.fills.append(fill)
+        account.keep_fill(fill)
         self.journal.add(
             "fills",
             (
@@ -295,9 +295,11 @@ class State:
                 claim = (order.ticket.subaccount, order.ticket.ticker, order.ticket.side)
                 account.closing_e2[claim] = account.closing_e2.get(claim, 0) + order.now.closing_e2
         for row in self.journal.read("fills"):
+            account, latest = self.accounts[row["user_id"]], row["at_us"]
+            latest = max(latest, account.latest_filled_us)
             fill = Fill(row["trade_id"], by_seq[row["seq"]], row["price_e4"], row["count_e2"],
-                        bool(row["is_taker"]), row["fee_e6"], row["at_us"], row["shown_us"])  # fmt: skip
-            self.accounts[row["user_id"]].fills.append(fill)
+                        bool(row["is_taker"]), row["fee_e6"], row["at_us"], row["shown_us"], latest)  # fmt: skip
+            account.keep_fill(fill)
 
     def _load_accounts(self) -> None:
         for row in self.journal.read("purses"):

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,12 +29,19 @@ ROOT = Path(__file__).parents[2]
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
 
 
+@lru_cache(maxsize=8)
+def private_key(private_pem: bytes) -> rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey:
+    """The key of a PEM, read once: reading an RSA key takes much longer than signing with it."""
+    key = serialization.load_pem_private_key(private_pem, password=None)
+    assert isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey)
+    return key
+
+
 def sign(private_pem: bytes, text: str) -> str:
     """Kalshi's signature over a text: PSS for an RSA key, plain for an Ed25519 key; Base64."""
-    key = serialization.load_pem_private_key(private_pem, password=None)
+    key = private_key(private_pem)
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return base64.b64encode(key.sign(text.encode())).decode()
-    assert isinstance(key, rsa.RSAPrivateKey)
     return base64.b64encode(key.sign(text.encode(), PSS, hashes.SHA256())).decode()
 
 

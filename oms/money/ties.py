@@ -110,21 +110,21 @@ class BalanceTie(NamedTuple):
         return self.trades_e8 + self.settlements_e8 - 100 * self.fees_e6
 
     @property
-    def resting_e8(self) -> int:
-        """By how much it would be higher for what resting orders hold back, if all of that is held back."""
-        return -100 * (self.later.held_e6 - self.earlier.held_e6)
+    def gap_e8(self) -> int:
+        """What trades, settlements and fees leave to be explained."""
+        return self.moved_e8 - self.expected_e8
 
     @property
     def unexplained_e8(self) -> int:
-        """What is left: deposits, withdrawals, transfers and trades that we do not know of.
+        """What resting orders cannot explain either: deposits, withdrawals, transfers, trades that we do not know of.
 
         The exchange calls its balance available, and also says that only fills, settlements and transfers change it:
-        whether resting orders are in it, and with how much, is not certain. Whatever part of `resting_e8` would explain
-        the difference is taken to do so.
+        whether resting orders are taken out of it, and those that would close a position with how much, is not certain.
+        So whatever they can have held back at either reading, from nothing to all, is taken to explain the gap. Without
+        resting orders it is exact.
         """
-        gap = self.moved_e8 - self.expected_e8
-        low, high = sorted((0, self.resting_e8))
-        return gap - high if gap > high else gap - low if gap < low else 0
+        most, least = 100 * self.earlier.held_e6, -100 * self.later.held_e6
+        return max(0, self.gap_e8 - most) + min(0, self.gap_e8 - least)
 
     @property
     def is_explained(self) -> bool:

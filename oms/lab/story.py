@@ -54,6 +54,9 @@ class Story:
             (4, self._drain),
             (2, self._retry),
             (4, self._cancel),
+            (1, self._cancel_in_bulk),
+            (3, self._amend),
+            (2, self._decrease),
             (1, self._withdraw),
             (5, self._reconcile),
             (4, self._trade),
@@ -175,6 +178,27 @@ class Story:
         names = self._known()
         if names:
             self._live("cancel", self._rng.sample(names, min(len(names), self._rng.randint(1, 3))))
+
+    def _cancel_in_bulk(self) -> None:
+        if self.has_ledger:
+            if self._rng.random() < 0.5:
+                self._live("cancel", ticker=self._rng.choice(_OPEN))
+            else:
+                self._live("cancel", everything=True)
+
+    def _amend(self) -> None:
+        names = self._known()
+        if names:
+            rng = self._rng
+            price = f"0.{rng.randint(1, 12):02}" if rng.random() < 0.7 else None
+            count = str(rng.randint(1, 9)) if price is None or rng.random() < 0.4 else None
+            self._live("amend", rng.choice(names), price=price, count=count)
+
+    def _decrease(self) -> None:
+        names = self._known()
+        if names:
+            how = "to" if self._rng.random() < 0.5 else "by"
+            self._live("decrease", self._rng.choice(names), **{how: str(self._rng.randint(1, 3))})
 
     def _withdraw(self) -> None:
         names = self._known()

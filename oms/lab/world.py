@@ -326,16 +326,20 @@ def _told(oms: Oms, report: Any) -> Iterator[Told]:
 
 _CLAIMS = """
 SELECT e.data FROM orders o JOIN commands c ON c.order_key = o.key JOIN events e ON e.command_key = c.key
-WHERE e.kind = 'claimed' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind = 'cancel')
+WHERE e.kind = 'claimed' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind <> 'create')
 """
 
 
 def _subjects(request: Request) -> list[str]:
-    """The client_order_ids that a write creates, or the order_id that it cancels."""
+    """The client_order_ids that a write creates, or the order_ids that it cancels, amends or decreases."""
+    verb = request.path.rpartition("/")[2]
     if request.body is None:
-        return [request.path.rpartition("/")[2]]
+        return [verb]
+    if verb in ("amend", "decrease"):
+        return [request.path.split("/")[-2]]
     document = json.loads(request.body)
-    return [order["client_order_id"] for order in document.get("orders", [document])]
+    name = "order_id" if request.method == "DELETE" else "client_order_id"
+    return [order[name] for order in document.get("orders", [document])]
 
 
 @cache

@@ -36,6 +36,7 @@ class Case:
     lives: dict[int, Life] = field(default_factory=dict)  # by order key
     commands: dict[int, Row] = field(default_factory=dict)  # by key
     bodies: dict[str, str] = field(default_factory=dict)  # of the creates, by client_order_id
+    changes: dict[str | None, set[str]] = field(default_factory=lambda: defaultdict(set))  # order_id -> bodies
     there: dict[str, Row] = field(default_factory=dict)  # orders at the exchange, by client_order_id
 
     @property
@@ -81,9 +82,13 @@ def prepare(case: Case) -> Case:
         key = order["key"]
         case.lives[key] = replay(order["count_e2"], order["price_e6"], case.events.get(key, []))
         for event in case.events.get(key, []):
-            body = event["said"].get("body") if event["kind"] == "recorded" and event["said"] is not None else None
+            said = event["said"] if event["kind"] == "recorded" and event["said"] is not None else {}
+            body = said.get("body")
             if isinstance(body, str) and body:
-                case.bodies[order["client_order_id"]] = body
+                if said.get("kind") == "create":
+                    case.bodies[order["client_order_id"]] = body
+                else:
+                    case.changes[order["order_id"]].add(body)
     if case.book is not None:
         case.there.update((order["client_order_id"], order) for order in case.book.orders)
     return case

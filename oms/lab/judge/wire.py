@@ -18,7 +18,13 @@ def every_request_was_claimed(case: Case) -> Said:
             continue
         subject = name if command["kind"] == "create" else case.orders[name]["order_id"]
         claimed[subject, said["signed_ms"]] += 1
+    cancels = {said["signed_ms"] for event, said in case.history() if _is_cancel(case, event)}
     for request in case.requests:
+        if request["operation"] == "BatchCancelOrdersV2" and case.is_alone and request["signed_ms"] not in cancels:
+            yield (
+                None,
+                f"request {request['seq']} canceled orders at {request['signed_ms']}, and no attempt did so then",
+            )
         # What the network itself delivers late or twice was sent once.
         if request["arrival_of"] is not None:
             continue
@@ -31,18 +37,26 @@ def every_request_was_claimed(case: Case) -> Said:
                 yield name, f"{what} was sent, and no attempt of it was on record"
 
 
+def _is_cancel(case: Case, event: Row) -> bool:
+    command = case.commands.get(event["command_key"])
+    return event["kind"] == "claimed" and command is not None and command["kind"] == "cancel"
+
+
 def _subjects(request: Row) -> list[str]:
-    """What a write is about: the ids of the orders it creates, or the order_id that it cancels."""
+    """What a write is about: the ids of the orders it creates, or the order_id that it cancels or changes."""
     if request["operation"] in CREATES:
         return [name for name in request["client_order_ids"].split(",") if name]
     if request["operation"] == "CancelOrderV2":
         return [request["path"].rpartition("/")[2]]
+    if request["operation"] in CHANGES:
+        return [request["path"].split("/")[-2]]
     return []
 
 
 def every_attempt_sends_the_same(case: Case) -> Said:
-    """I5: every create that arrived has the recorded bytes, whether alone or among others."""
+    """I5: what arrived has the recorded bytes: creates, alone or among others, amends and decreases."""
     for request in case.requests:
+        yield from _change_is_as_recorded(case, request)
         names = _subjects(request) if request["operation"] in CREATES else []
         if not names or any(name not in case.bodies for name in names):
             continue
@@ -54,6 +68,15 @@ def every_attempt_sends_the_same(case: Case) -> Said:
                 names[0],
                 f"request {request['seq']}: what was sent for {', '.join(names[:3])} is not what was recorded",
             )
+
+
+def _change_is_as_recorded(case: Case, request: Row) -> Said:
+    if request["operation"] not in CHANGES:
+        return
+    (order_id,) = _subjects(request)
+    recorded = {hashlib.sha256(body.encode()).hexdigest() for body in case.changes.get(order_id, ())}
+    if recorded and request["body_sha256"] not in recorded:
+        yield order_id, f"request {request['seq']}: no {request['operation']} of {order_id} was recorded with that body"
 
 
 def no_tight_loop(case: Case) -> Said:
@@ -70,5 +93,6 @@ def no_tight_loop(case: Case) -> Said:
                 yield name, f"{subject} was sent more than {MOST_A_SECOND} times within a second"
 
 
+CHANGES = ("AmendOrderV2", "DecreaseOrderV2")
 # Far above what any pause, rate limit or clock correction makes of one order.
 MOST_A_SECOND = 20

@@ -27,6 +27,7 @@ _PARKED = """
 SELECT client_order_id FROM orders JOIN commands ON commands.order_key = orders.key WHERE commands.state = 'parked'
 """
 
+_LIVE = "SELECT client_order_id FROM orders WHERE status IN ('pending', 'resting') ORDER BY key"
 _LATE = "SELECT client_order_id FROM orders WHERE late = 1"
 
 Row = dict[str, Any]
@@ -55,8 +56,8 @@ class Story:
             (2, self._retry),
             (4, self._cancel),
             (1, self._cancel_in_bulk),
-            (3, self._amend),
-            (2, self._decrease),
+            (9, self._amend),
+            (6, self._decrease),
             (1, self._withdraw),
             (5, self._reconcile),
             (4, self._trade),
@@ -187,7 +188,7 @@ class Story:
                 self._live("cancel", everything=True)
 
     def _amend(self) -> None:
-        names = self._known()
+        names = self._live_here()
         if names:
             rng = self._rng
             price = f"0.{rng.randint(1, 12):02}" if rng.random() < 0.7 else None
@@ -195,10 +196,10 @@ class Story:
             self._live("amend", rng.choice(names), price=price, count=count)
 
     def _decrease(self) -> None:
-        names = self._known()
+        names = self._live_here()
         if names:
-            how = "to" if self._rng.random() < 0.5 else "by"
-            self._live("decrease", self._rng.choice(names), **{how: str(self._rng.randint(1, 3))})
+            how, count = self._rng.choice((("to", "1"), ("to", "2"), ("by", "1"), ("by", "0.50")))
+            self._live("decrease", self._rng.choice(names), **{how: count})
 
     def _withdraw(self) -> None:
         names = self._known()
@@ -447,6 +448,13 @@ class Story:
             return []
         with self._ledger() as ledger:
             return [name for (name,) in ledger.execute("SELECT client_order_id FROM orders ORDER BY key")]
+
+    def _live_here(self) -> list[str]:
+        """Mostly those that may rest, as far as the ledger knows; sometimes any."""
+        if self._rng.random() < 0.15 or not self.has_ledger:
+            return self._known()
+        with self._ledger() as ledger:
+            return [name for (name,) in ledger.execute(_LIVE)]
 
     @contextmanager
     def _ledger(self) -> Iterator[sqlite3.Connection]:

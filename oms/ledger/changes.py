@@ -72,7 +72,7 @@ def record_change(ledger: Ledger, order_key: int, change: Change, expires_at_us:
             if row.kind == change.kind and row.digest == digest:
                 return row.key
             _refuse_beside(order, row)
-        if terms.reduce_to_e2 is None and change.expiration_time is None and _is_so(order, terms):
+        if change.expiration_time is None and _is_so(order, terms):
             return None
         recorded = e.Recorded(
             kind=change.kind,
@@ -133,7 +133,7 @@ def _terms(order: _Standing, change: Change) -> Terms:
             f"order {name}: {format_count(remaining_e2)} remain, and nothing would be left",
             hint=f"`oms cancel {name}` takes it off the book",
         )
-    if to_e2 >= remaining_e2:
+    if to_e2 > remaining_e2:
         raise InputError(
             f"order {name}: {format_count(remaining_e2)} remain, which is not more than {format_count(to_e2)}",
             hint=f"a decrease only takes away; `oms amend {name} --count N` raises the total",
@@ -142,6 +142,8 @@ def _terms(order: _Standing, change: Change) -> Terms:
 
 
 def _is_so(order: _Standing, terms: Terms) -> bool:
+    if terms.reduce_to_e2 is not None:
+        return terms.reduce_to_e2 == order.working_count_e2 - order.fill_count_e2
     return (terms.price_e6, terms.count_e2) == (order.working_price_e6, order.working_count_e2)
 
 

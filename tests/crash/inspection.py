@@ -20,6 +20,7 @@ from typing import Any
 # A UUIDv8 whose first 16 bits are "om": what oms derives.
 OURS = re.compile(r"6f6d[0-9a-f]{4}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 CREATES = ("CreateOrderV2", "BatchCreateOrdersV2")
+CHANGES = ("AmendOrderV2", "DecreaseOrderV2")
 _ORDERS = "SELECT o.*, b.state AS batch_state FROM orders o JOIN batches b ON b.key = o.batch_key"
 _CHAIN = "{order_key}|{n}|{command_key}|{epoch}|{at_us}|{kind}|"
 
@@ -145,14 +146,20 @@ def agreement(seen: Facts) -> Iterator[str]:
                 "status": theirs["status"],
                 "fill_count_e2": theirs["fill_e2"],
                 "remaining_count_e2": theirs["remaining_e2"],
-                "price_e6": theirs["price_e4"] * 100,
-                "count_e2": theirs["initial_e2"],
+                "working_price_e6": theirs["price_e4"] * 100,
+                "working_count_e2": _total(theirs),
                 "side": theirs["side"],
                 "ticker": theirs["ticker"],
             }
             for field, value in pairs.items():
                 if ours[field] != value:
                     yield f"P3: {name} {field} is {ours[field]} here and {value} there"
+
+
+def _total(theirs: Row) -> int:
+    """All that it may come to; of an order that has ended what it was asked for."""
+    total: int = theirs["initial_e2"]
+    return total if theirs["status"] != "resting" else theirs["fill_e2"] + theirs["remaining_e2"]
 
 
 def _claims(seen: Facts) -> Iterator[str]:
@@ -170,8 +177,14 @@ def _claims(seen: Facts) -> Iterator[str]:
             continue
         if request["operation"] in CREATES:
             wanted = request["client_order_ids"].split(",")
+        elif request["operation"] == "BatchCancelOrdersV2":
+            if all(signed_ms != request["signed_ms"] for _, signed_ms in claimed):
+                yield f"P1: nothing was claimed at {request['signed_ms']}, when orders were canceled"
+            continue
         elif request["method"] == "DELETE":
             wanted = [request["path"].rpartition("/")[2]]
+        elif request["operation"] in CHANGES:
+            wanted = [request["path"].split("/")[-2]]
         else:
             continue
         for name in wanted:
@@ -186,7 +199,7 @@ def _bodies(seen: Facts) -> Iterator[str]:
     recorded: dict[str, str] = {}
     for event in seen.events:
         data = json.loads(event["data"])
-        if event["kind"] == "recorded" and data.get("body"):
+        if event["kind"] == "recorded" and data["kind"] == "create":
             recorded[names[event["order_key"]]] = data["body"]
     for request in seen.wire:
         if request["operation"] not in CREATES:

@@ -75,6 +75,23 @@ def cancel(world: World, nth: int = 0) -> Life:
     return world.live("cancel", *ids[:5], nth=nth)
 
 
+def of_price(world: World, price_e6: int) -> str:
+    orders = inspection.facts(world.ledger, world.exchange).orders
+    return next(str(order["client_order_id"]) for order in orders if order["price_e6"] == price_e6)
+
+
+def amend(world: World, nth: int = 0) -> Life:
+    return world.live("amend", of_price(world, 20_000), "--price", "0.06", "--count", "4", nth=nth)
+
+
+def decrease(world: World, nth: int = 0) -> Life:
+    return world.live("decrease", of_price(world, 30_000), "--to", "0.40", nth=nth)
+
+
+def cancel_all(world: World, nth: int = 0) -> Life:
+    return world.live("cancel", "--all", nth=nth)
+
+
 def leave_doubts(world: World) -> None:
     """Some on the wire and placed, some on the wire and lost, some in doubt already, some queued."""
     lost = {"match": {"operation": "CreateOrderV2", "nth": 3, "times": 2}, "fault": {"kind": "error"}}
@@ -106,12 +123,16 @@ ALL = {"submit__in_flight_horizon_s": "0.3", "submit__concurrency": "2"}
 ONE_BY_ONE = {**ALL, "submit__batch_size": "1"}
 RETRIED = ["rejected"] * 4 + ["resting"] * 3 + ["executed"]
 CANCELED = ["canceled"] * 5 + ["executed"]
+RESTING = ["resting"] * 5 + ["executed"]
 BATCHED = {**ALL, "submit__batch_size": "4"}
 
 SCENARIOS = [
     Scenario("submit_one_by_one", 76, submit, PLACED, 0, settings=ONE_BY_ONE),
     Scenario("submit_batched", 47, submit, PLACED, 0, settings=BATCHED),
     Scenario("cancel", 56, cancel, CANCELED, 0, prepare=place_resting, settings=ONE_BY_ONE),
+    Scenario("cancel_all_batched", 41, cancel_all, CANCELED, 0, prepare=place_resting, settings=BATCHED),
+    Scenario("amend", 40, amend, RESTING, 0, prepare=place_resting, settings=ONE_BY_ONE),
+    Scenario("decrease", 40, decrease, RESTING, 0, prepare=place_resting, settings=ONE_BY_ONE),
     # Once every order of the batch is placed, there is nothing to retry: a mistake of whoever asks (2).
     Scenario("retry", 47, retry, RETRIED, 2, prepare=have_all_refused, settings=ONE_BY_ONE),
     Scenario("reconcile", 43, reconcile, PLACED, 0, prepare=leave_doubts, finish=submit, settings=ONE_BY_ONE),

@@ -1,5 +1,6 @@
-"""`oms sandbox`: a private exchange on this machine."""
+"""`oms sandbox`: a private exchange on this machine, and what its operator can make happen there."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,10 @@ import click
 
 from oms.cli.invocation import Invocation, pass_invocation
 from oms.cli.options import Group
+from oms.cli.sandbox_market import DIRECTORY, SandboxFailed, ask, market
 from oms.errors import OmsError
 
 MILLISECONDS: dict[str, Any] = {"metavar": "MS", "type": click.IntRange(min=0), "default": 0}
-
-
-class SandboxFailed(OmsError):
-    """The sandbox could not start."""
-
-    code = "sandbox_failed"
 
 
 class SandboxBusy(OmsError):
@@ -31,6 +27,7 @@ def sandbox() -> None:
 
     It speaks Kalshi's wire words on loopback, checks signatures, matches orders, and keeps its state in a file.
     With `environment = "sandbox"` oms starts one by itself; `serve` is for faults, other programs and watching.
+    `market` and `control` make things happen there, `load` gives its account a long past.
     """
 
 
@@ -74,3 +71,51 @@ def serve(invocation: Invocation, /, **given: Any) -> int:
     if code == IN_USE:
         raise SandboxBusy(f"another sandbox serves {directory}", hint="name another one with --dir")
     return code
+
+
+@sandbox.command(short_help="Give its account a long past, at once.")
+@click.option("--dir", **DIRECTORY)
+@click.option("--orders", metavar="N", type=click.IntRange(min=1), required=True, help="So many orders.")
+@click.option("--fills", metavar="N", type=click.IntRange(min=0), default=0, help="So many fills of them.")
+@click.option("--resting", metavar="N", type=click.IntRange(min=0), default=0, help="So many still rest.")
+@click.option("--days", metavar="N", type=click.IntRange(min=1), default=30, help="Since so long ago.")
+@pass_invocation
+def load(invocation: Invocation, /, dir: Path | None, orders: int, fills: int, resting: int, days: int) -> None:
+    """Give its account a long past, at once.
+
+    Orders, fills, positions and money fit together as if they had been traded: 100000 orders and 300000 fills take
+    about ten seconds. No sandbox may serve the directory meanwhile; one that oms started ends after an idle minute.
+    """
+    from oms.sandbox.bulk import Served, Wanted
+    from oms.sandbox.bulk import load as load_bulk
+    from oms.sandbox.options import ServeOptions
+
+    directory = dir or invocation.config.sandbox_dir
+    try:
+        made = load_bulk(ServeOptions(dir=directory), Wanted(orders, fills, resting, days))
+    except Served:
+        raise SandboxBusy(f"a sandbox serves {directory}", hint="stop it first, or name another with --dir") from None
+    except ValueError as wrong:
+        raise click.UsageError(str(wrong)) from wrong
+    invocation.answer.done({"ok": True, "dir": str(directory), **made._asdict()})
+
+
+@sandbox.command(short_help="Look at its settings, or change them.")
+@click.argument("change", metavar="[JSON]", required=False)
+@click.option("--dir", **DIRECTORY)
+@pass_invocation
+def control(invocation: Invocation, /, change: str | None, dir: Path | None) -> None:
+    """Look at its settings, or change them with a JSON object.
+
+    For example '{"pause": "trading"}' or '{"read_lag_ms": 500}'. docs/sandbox.md lists every key.
+    """
+    try:
+        wanted = json.loads(change or "{}")
+    except ValueError as wrong:
+        raise click.UsageError(f"that is not JSON: {wrong}") from wrong
+    if not isinstance(wanted, dict):
+        raise click.UsageError("a change is a JSON object")
+    invocation.answer.done({"ok": True, **ask(invocation, dir, lambda remote: remote.control(wanted))})
+
+
+sandbox.add_command(market)

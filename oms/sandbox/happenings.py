@@ -15,7 +15,7 @@ from oms.sandbox.auth import EVERYTHING, key_of_private
 from oms.sandbox.endings import RESULTS, STATUSES, Turn
 from oms.sandbox.exchange import Exchange
 from oms.sandbox.markets import Market
-from oms.sandbox.orders import Order, Ticket
+from oms.sandbox.orders import Order, Side, Ticket
 from oms.sandbox.state import Moment
 from oms.sandbox.tickets import LATEST_EXPIRY_S
 
@@ -44,13 +44,12 @@ class Outside(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Orders of the account: one by either id, or all that rest in a market."""
+    """Orders of the account: one by its order_id or client_order_id, or all that rest in a market."""
 
-    order_id: str | None = None
-    client_order_id: str | None = None
+    order: str | None = None
     ticker: str | None = None
     reason: str = "MarginCancel"  # cancel: the stream's word for it
-    count: str = ""  # late_fill: how many contracts
+    count: str = ""  # fill, late_fill: how many contracts; for a fill "" is all that rests
 
 
 class Funding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +78,7 @@ class Happenings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     add_key: NewKey | None = None
     quote: Outside | None = None
     trade: Outside | None = None
+    fill: Named | None = None
     cancel: Named | None = None
     late_fill: Named | None = None
     market: MarketChange | None = None
@@ -146,6 +146,25 @@ def _trade(exchange: Exchange, given: Outside, when: Moment) -> list[Step]:
     return [lambda: ("traded_orders", len(exchange.desk.outside_trade(ticket, when, accept)))]
 
 
+def _fill(exchange: Exchange, given: Named, when: Moment) -> list[Step]:
+    """A stranger trades with one order at its price: the one named, or the first in turn of those in a market."""
+    resting = [order for order in _named(exchange, given) if order.now.status == "resting"]
+    if not resting:
+        raise ValueError("no such order of an account rests there")
+    order, wanted = resting[0], {each.seq for each in resting}
+    if len(wanted) > 1:
+        book = exchange.state.books[order.ticket.ticker]
+        order = next(each for half in (book.bids, book.asks) for each in half.best_first() if each.seq in wanted)
+    left = order.now.remaining_e2
+    count = amounts.count_e2(given.count) if given.count else left
+    if not count or count > left:
+        raise ValueError(f"fill.count is above 0 and at most the {amounts.count_text(left)} that rest")
+    other: Side = "ask" if order.ticket.side == "bid" else "bid"
+    ticket = _stranger(order.ticket.ticker, other, order.now.price_e4, count)
+    trade = partial(exchange.desk.outside_trade, ticket, when, lambda each: each is order)
+    return [lambda: ("traded_orders", len(trade())), lambda: ("filled_order_id", order.order_id)]
+
+
 def _cancel(exchange: Exchange, given: Named, when: Moment) -> list[Step]:
     if given.reason not in incidents.REASONS:
         raise ValueError(f"cancel.reason is one of {', '.join(incidents.REASONS)}")
@@ -188,6 +207,7 @@ _CHECKS: dict[str, Callable[..., list[Step]]] = {
     "add_key": _add_key,
     "quote": _quote,
     "trade": _trade,
+    "fill": _fill,
     "cancel": _cancel,
     "late_fill": _late_fill,
     "market": _turn,
@@ -217,36 +237,33 @@ def _ticket(exchange: Exchange, outside: Outside) -> Ticket:
     price, count = amounts.price_e4(outside.price), amounts.count_e2(outside.count)
     if outside.side not in ("bid", "ask") or price is None or not market.has_price(price) or not count:
         raise ValueError("side is bid or ask, price on the market's grid, count above 0")
+    return _stranger(outside.ticker, "bid" if outside.side == "bid" else "ask", price, count)
+
+
+def _stranger(ticker: str, side: Side, price_e4: int, count_e2: int) -> Ticket:
     return Ticket(
-        ticker=outside.ticker,
+        ticker=ticker,
         client_order_id="",
-        side="bid" if outside.side == "bid" else "ask",
-        count_e2=count,
-        price_e4=price,
+        side=side,
+        count_e2=count_e2,
+        price_e4=price_e4,
         time_in_force="immediate_or_cancel",
         self_trade_prevention_type="taker_at_cross",
     )
 
 
 def _named(exchange: Exchange, given: Named) -> list[Order]:
-    """The orders of any account that are meant; raises ValueError when there are none, or no name at all."""
-    accounts = exchange.state.accounts.values()
-    found: list[Order | None] = []
-    if given.order_id is not None:
-        order = exchange.state.by_order_id.get(given.order_id)
-        found = [order if order is not None and order.user_id in exchange.state.accounts else None]
-    elif given.client_order_id is not None:
-        found = [account.by_client_order_id.get(given.client_order_id) for account in accounts]
-    elif given.ticker is not None:
-        ticker = _market(exchange, given.ticker).ticker
-        found = [
-            order
-            for account in accounts
-            for order in account.orders
-            if order.ticket.ticker == ticker and order.now.status == "resting"
-        ]
-        return [order for order in found if order is not None]
-    orders = [order for order in found if order is not None]
-    if not orders:
-        raise ValueError("no order of an account has that order_id or client_order_id")
-    return orders
+    """The orders of accounts that are meant; raises ValueError for none but where a whole market is named."""
+    ticker = None if given.ticker is None else _market(exchange, given.ticker).ticker
+    accounts = exchange.state.accounts
+    if given.order is None:
+        orders = [order for account in accounts.values() for order in account.orders]
+        return [order for order in orders if order.ticket.ticker == ticker and order.now.status == "resting"]
+    by_id = exchange.state.by_order_id.get(given.order)
+    found = [by_id] if by_id is not None and by_id.user_id in accounts else []
+    for account in accounts.values():
+        found += filter(None, [account.by_client_order_id.get(given.order)])
+    found = [order for order in found if ticker in (None, order.ticket.ticker)]
+    if not found:
+        raise ValueError(f"no order {given.order} of an account{f' in {ticker}' if ticker else ''}")
+    return found[:1]

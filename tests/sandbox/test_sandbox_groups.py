@@ -133,7 +133,7 @@ def test_a_late_fill_counts_too(steps: Steps) -> None:
     first = placed(steps, group)
     placed(steps, group)
     steps.cancel(first)
-    steps.control(late_fill={"order_id": first, "count": "2.00"})
+    steps.control(late_fill={"order": first, "count": "2.00"})
     assert resting(steps) == 0
 
 

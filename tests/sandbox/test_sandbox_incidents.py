@@ -27,13 +27,13 @@ def test_the_exchange_cancels_an_order_for_any_of_its_reasons(tmp_path: Path, re
     steps = Steps(tmp_path / "exchange.sqlite3")
     order_id = steps.create(client_order_id="one", count="5.00").json["order_id"]
     steps.control(trade={"ticker": TICKER, "side": "ask", "price": "0.0100", "count": "2.00"})
-    assert steps.control(cancel={"client_order_id": "one", "reason": reason})["canceled_orders"] == 1
+    assert steps.control(cancel={"order": "one", "reason": reason})["canceled_orders"] == 1
     steps.reopen()
     (row,) = steps.listed()
     assert (row["status"], row["fill_count_fp"], row["remaining_count_fp"]) == ("canceled", "2.00", "0.00")
     assert steps.exchange.state.by_order_id[order_id].now.reason == reason
     assert steps.cancel(order_id).status == 404
-    assert steps.control(cancel={"order_id": order_id})["canceled_orders"] == 0
+    assert steps.control(cancel={"order": order_id})["canceled_orders"] == 0
 
 
 def test_all_orders_of_a_market_may_be_canceled_and_strangers_stay(steps: Steps) -> None:
@@ -56,7 +56,7 @@ def test_a_fill_may_be_printed_after_the_cancel(tmp_path: Path) -> None:
         ("0.05", ("canceled", "2.00", "0.00")),
         ("3.00", ("executed", "5.00", "0.00")),
     ):
-        steps.control(late_fill={"client_order_id": "one", "count": count})
+        steps.control(late_fill={"order": "one", "count": count})
         steps.reopen()
         (row,) = steps.listed()
         assert (row["status"], row["fill_count_fp"], row["remaining_count_fp"]) == shown
@@ -74,15 +74,15 @@ def test_a_fill_may_be_printed_after_the_cancel(tmp_path: Path) -> None:
 def test_a_late_fill_is_for_canceled_orders_and_no_more_than_they_left(steps: Steps) -> None:
     order_id = steps.create(client_order_id="one", count="5.00").json["order_id"]
     with pytest.raises(ValueError, match="this one is resting"):
-        steps.control(late_fill={"order_id": order_id, "count": "1.00"})
+        steps.control(late_fill={"order": order_id, "count": "1.00"})
     steps.cancel(order_id)
     for given in ({"count": "5.01"}, {"count": "0"}, {"count": "x"}, {}):
         with pytest.raises(ValueError, match=r"contracts unfilled|count above 0"):
-            steps.control(late_fill={"order_id": order_id, **given})
-    with pytest.raises(ValueError, match="no order of an account"):
-        steps.control(late_fill={"client_order_id": "other", "count": "1.00"})
+            steps.control(late_fill={"order": order_id, **given})
+    with pytest.raises(ValueError, match="no order other of an account"):
+        steps.control(late_fill={"order": "other", "count": "1.00"})
     with pytest.raises(ValueError, match=r"cancel\.reason"):
-        steps.control(cancel={"order_id": order_id, "reason": "Boredom"})
+        steps.control(cancel={"order": order_id, "reason": "Boredom"})
     assert steps.get("/portfolio/fills")["fills"] == []
 
 

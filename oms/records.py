@@ -181,6 +181,107 @@ class MarketRecord(msgspec.Struct, frozen=True, kw_only=True):
     price_ranges: tuple[Mapping[str, str], ...]
 
 
+class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade of one order; counted once, whatever was shown how often."""
+
+    trade_id: str
+    order_id: str
+    client_order_id: str | None  # None: its order was made elsewhere
+    batch: str | None
+    tag: str | None
+    ticker: str
+    subaccount: int
+    side: str  # bid | ask, of the YES book
+    price: str  # YES dollars
+    count: str
+    fee: str  # as the exchange booked it
+    is_taker: bool
+    at: str
+
+
+class PositionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Contracts of one market in one subaccount, from our fills, beside what the exchange shows."""
+
+    ticker: str
+    subaccount: int
+    position: str  # contracts: positive YES, negative NO
+    average_price: str | None  # YES dollars, rounded; nothing is computed from it
+    cost: str  # of the open contracts, in dollars of the leg that is held
+    realized: str  # profit of what was closed, without fees
+    fees: str
+    price: str | None  # YES dollars that the open contracts are valued at
+    price_source: str | None  # bid | ask | last | settlement
+    price_at: str | None  # when that was read
+    unrealized: str | None
+    fills: int
+    exchange_position: str | None  # None: it shows none
+    exchange_realized: str | None
+    exchange_fees: str | None
+    exchange_at: str | None  # as of when it shows that
+    agrees: bool | None  # whether the counts are equal; None: it does not show what we hold
+
+
+class PnlRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the trades of one market, day, tag or batch, or of all."""
+
+    key: str | None  # the ticker, day (UTC), tag or batch; None: of no tag, of an order made elsewhere, of all
+    fills: int
+    volume: str  # contracts
+    position: str | None  # contracts that are open; by market only
+    realized: str
+    fees: str
+    unrealized: str | None  # None: by day, or a price is not known
+    total: str | None  # realized and unrealized less fees
+
+
+class PnlReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Profit and loss with what it rests on, and what nothing explains."""
+
+    environment: str
+    by: str  # market | day | tag | batch
+    total: PnlRecord
+    lines: tuple[PnlRecord, ...]
+    prices_at: str | None  # the oldest price used
+    unvalued: tuple[str, ...]  # tickers of open positions of which no price is known
+    since: str | None  # of the first reading of a balance
+    unexplained: str | None  # by how much balances moved since then beyond trades, settlements, fees, resting orders
+    notes: tuple[str, ...]  # every difference to the exchange's own figures, as sentences
+
+
+class BalanceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading of a balance, and what explains it since the reading before."""
+
+    subaccount: int
+    at: str  # the instant it is true of, by the exchange's clock
+    balance: str
+    portfolio_value: str  # as the exchange tells it, in whole cents
+    since: str | None  # the reading before; None: this is the first, and nothing below is known
+    moved: str | None
+    trades: str | None
+    settlements: str | None
+    fees: str | None  # taken off
+    held: str  # the most that resting orders can hold back at this instant
+    unexplained: str | None
+
+
+class SettlementRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One market that paid, beside what our position in it was worth."""
+
+    ticker: str
+    event_ticker: str
+    subaccount: int
+    settled_at: str
+    result: str  # yes | no | scalar
+    value: str | None  # dollars that a YES contract paid
+    yes_count: str
+    no_count: str
+    revenue: str  # as the exchange tells it, in whole cents
+    position: str  # that our fills add up to before it
+    paid: str | None  # what that was worth; None: the value is not known
+    realized: str
+    difference: str | None  # revenue less paid
+
+
 class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `oms doctor` or `oms db check`."""
 

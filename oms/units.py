@@ -14,6 +14,7 @@ __all__ = [
     "cents_to_e6",
     "format_count",
     "format_dollars",
+    "format_dollars_e8",
     "format_time",
     "parse_count",
     "parse_dollars",
@@ -69,6 +70,14 @@ def format_dollars(value_e6: int, places: int = 4) -> str:
     sign = "-" if value_e6 < 0 else ""
     whole, fraction = divmod(abs(value_e6), DOLLAR_E6)
     digits = f"{fraction:06d}"
+    return f"{sign}{whole}.{digits[:places]}{digits[places:].rstrip('0')}"
+
+
+def format_dollars_e8(value_e8: int, places: int = 4) -> str:
+    """Dollars x 10^8 (a price times a count) as decimal text with at least `places` decimals, nothing dropped."""
+    sign = "-" if value_e8 < 0 else ""
+    whole, fraction = divmod(abs(value_e8), 10**8)
+    digits = f"{fraction:08d}"
     return f"{sign}{whole}.{digits[:places]}{digits[places:].rstrip('0')}"
 
 

@@ -159,3 +159,17 @@ def test_times_agree_with_datetime(moment: datetime, offset_min: int) -> None:
 @given(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
 def test_times_come_back_as_they_went(at_us: int) -> None:
     assert units.parse_time_us(units.format_time(at_us)) == at_us
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0.0000"),
+        (1, "0.00000001"),
+        (-150_000_000, "-1.5000"),
+        (123_456_789_012, "1234.56789012"),
+        (-1, "-0.00000001"),
+    ],
+)
+def test_a_price_times_a_count_is_told_to_its_last_digit(value: int, text: str) -> None:
+    assert units.format_dollars_e8(value) == text

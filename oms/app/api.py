@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oms.app.books import Accounting
 from oms.app.changing import Changing
 from oms.app.handouts import Handouts
 from oms.app.knowing import Knowing
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Oms(Placing, Changing, Knowing, Handouts):
+class Oms(Placing, Changing, Knowing, Accounting, Handouts):
     """One environment's ledger and exchange. Open it, use it, close it (or use `with`).
 
     Opening touches neither disk nor network; the ledger is opened by the first call that needs it, and made by the

@@ -57,7 +57,7 @@ def status(config: Config, ledger: Ledger | None, *, ask_exchange: bool) -> Stat
 
 def _exchange_word(config: Config) -> str:
     try:
-        found = _public_venue(config).exchange.status()
+        found = public_venue(config).exchange.status()
     except OmsError:
         return "unreachable"
     if not found.exchange_active:
@@ -65,7 +65,7 @@ def _exchange_word(config: Config) -> str:
     return "open" if found.trading_active else "paused"
 
 
-def _public_venue(config: Config) -> Venue:
+def public_venue(config: Config) -> Venue:
     """A venue for public reads: signed where there is a key, because some of them want it, unsigned otherwise."""
     try:
         return connect(config, endpoint(config))
@@ -75,7 +75,7 @@ def _public_venue(config: Config) -> Venue:
 
 def markets(config: Config, *, status: str | None, search: str | None, limit: int | None) -> Iterator[MarketRecord]:
     """Markets as records, in the exchange's order. Raises ReadFailed."""
-    found = _public_venue(config).markets.markets(status=status, search=search, limit=limit or _MOST_MARKETS)
+    found = public_venue(config).markets.markets(status=status, search=search, limit=limit or _MOST_MARKETS)
     return (_market_record(market) for market in found)
 
 

@@ -6,7 +6,19 @@ from typing import Any
 
 import msgspec
 
-from oms.records import BatchRecord, BreakRecord, CheckRecord, MarketRecord, OrderRecord, TimelineEntry
+from oms.records import (
+    BalanceRecord,
+    BatchRecord,
+    BreakRecord,
+    CheckRecord,
+    FillRecord,
+    MarketRecord,
+    OrderRecord,
+    PnlRecord,
+    PositionRecord,
+    SettlementRecord,
+    TimelineEntry,
+)
 
 Fields = Mapping[str, Any]
 
@@ -150,6 +162,101 @@ MARKETS = View(
         _field("status"),
         _field("close_time"),
         _field("title", whole=False),
+    ),
+)
+
+FILLS = View(
+    "fills",
+    FillRecord,
+    (
+        _field("at"),
+        _field("ticker"),
+        _field("side"),
+        _field("count", number=True),
+        _field("price", number=True),
+        _field("fee", number=True),
+        _field("taker", "is_taker"),
+        _field("tag", wide=True),
+        _field("batch", wide=True),
+        _field("order", "client_order_id"),
+        _field("order_id", wide=True),
+        _field("subaccount", wide=True, number=True),
+        _field("trade_id", wide=True),
+    ),
+)
+
+POSITIONS = View(
+    "positions",
+    PositionRecord,
+    (
+        _field("ticker"),
+        _field("subaccount", wide=True, number=True),
+        _field("position", number=True),
+        _field("average", "average_price", number=True),
+        _field("cost", number=True),
+        _field("price", number=True),
+        _field("by", "price_source"),
+        _field("unrealized", number=True),
+        _field("realized", number=True),
+        _field("fees", number=True),
+        _field("exchange", "exchange_position", number=True),
+        _field("agrees"),
+        _field("price_at", wide=True),
+        _field("exchange_at", wide=True),
+    ),
+)
+
+PNL = View(
+    "lines",
+    PnlRecord,
+    (
+        _field("by"),
+        _field("key"),
+        _field("fills", number=True),
+        _field("volume", number=True),
+        _field("position", number=True),
+        _field("realized", number=True),
+        _field("unrealized", number=True),
+        _field("fees", number=True),
+        _field("total", number=True),
+    ),
+)
+
+BALANCES = View(
+    "balances",
+    BalanceRecord,
+    (
+        _field("at"),
+        _field("subaccount", number=True),
+        _field("balance", number=True),
+        _field("moved", number=True),
+        _field("trades", number=True),
+        _field("settlements", number=True),
+        _field("fees", number=True),
+        _field("held", number=True),
+        _field("unexplained", number=True),
+        _field("since", wide=True),
+        _field("portfolio_value", wide=True, number=True),
+    ),
+)
+
+SETTLEMENTS = View(
+    "settlements",
+    SettlementRecord,
+    (
+        _field("settled_at"),
+        _field("ticker"),
+        _field("result"),
+        _field("value", number=True),
+        _field("position", number=True),
+        _field("revenue", number=True),
+        _field("realized", number=True),
+        _field("difference", number=True),
+        _field("event_ticker", wide=True),
+        _field("subaccount", wide=True, number=True),
+        _field("yes_count", wide=True, number=True),
+        _field("no_count", wide=True, number=True),
+        _field("paid", wide=True, number=True),
     ),
 )
 

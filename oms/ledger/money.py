@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, and_, bindparam, func, select, text
+from sqlalchemy import Row, Select, and_, bindparam, select, text
 
 from oms.ledger import schema
 from oms.ledger.ledger import Ledger
@@ -170,6 +170,12 @@ def fill_rows(ledger: Ledger, wanted: Wanted, limit: int | None) -> Iterator[Row
         left = None if left is None else left - len(rows)
 
 
+def has_fills_of(ledger: Ledger, order_id: str) -> bool:
+    """Whether any fill is of the order that the exchange calls so."""
+    with ledger.read() as connection:
+        return connection.execute(select(_f.trade_id).where(_f.order_id == order_id).limit(1)).scalar() is not None
+
+
 # -- balances and what may be held back of them ---------------------------------------------------------------------
 
 
@@ -260,10 +266,3 @@ _RESTED = text(
     " WHERE status = 'resting' OR (status = 'canceled' AND as_of_ms > :first_ms)"
 )
 _TRADED = select(_f.order_key, _f.ts_ms, _f.count_e2).where(_f.order_key.in_(bindparam("keys", expanding=True)))
-
-
-def newest_fill_ms(ledger: Ledger) -> int | None:
-    """When the newest trade was."""
-    with ledger.read() as connection:
-        value = connection.execute(select(func.max(_f.ts_ms))).scalar()
-    return None if value is None else int(value)

@@ -4,7 +4,9 @@ The cursor of a receiver is the newest event of the history it has been told, a 
 are no events: each that was told is a row beside it. All is read and moved in short transactions of its own.
 """
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row, delete, func, literal, select
@@ -98,14 +100,28 @@ def histories_of(ledger: Ledger, keys: set[int]) -> dict[int, list[Row[Any]]]:
 
 def halt_untold(ledger: Ledger, receiver: str) -> tuple[Told, str] | None:
     """The halt in force with its reason, unless the receiver was told of it; its value is when it was set (us)."""
+    name = _name(receiver, "halt")
+    by_file = ledger.halt.read()
     with ledger.read() as connection:
-        row = connection.execute(
-            select(schema.controls.c.reason, schema.controls.c.at_us).where(schema.controls.c.name == "halt")
-        ).one_or_none()
-        known = _known(connection, _name(receiver, "halt"))
-    if row is None or known == row.at_us:
+        row = connection.execute(_HALT).one_or_none()
+        known = connection.execute(select(_w.value_ms).where(_w.name == name)).scalar()
+    if by_file is not None:
+        at_us, reason = by_file.at_us or _changed_us(ledger.halt.path), by_file.reason
+    elif row is not None:
+        at_us, reason = row.at_us, row.reason
+    else:
         return None
-    return Told(_name(receiver, "halt"), int(row.at_us)), str(row.reason)
+    return None if known == at_us else (Told(name, at_us), str(reason))
+
+
+_HALT: Any = select(schema.controls.c.reason, schema.controls.c.at_us).where(schema.controls.c.name == "halt")
+
+
+def _changed_us(path: Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns // 1000
+    except OSError:
+        return 0
 
 
 def breaks_untold(ledger: Ledger, receiver: str, limit: int) -> list[tuple[Told, Row[Any]]]:
@@ -122,11 +138,6 @@ def breaks_untold(ledger: Ledger, receiver: str, limit: int) -> list[tuple[Told,
     with ledger.read() as connection:
         rows = connection.execute(query).all()
     return [(Told(prefix + row.name, int(row.first_seen_us)), row) for row in rows]
-
-
-def _known(connection: Any, name: str) -> int | None:
-    value = connection.execute(select(_w.value_ms).where(_w.name == name)).scalar()
-    return None if value is None else int(value)
 
 
 def _name(receiver: str, what: str = "") -> str:

@@ -127,7 +127,7 @@ def attempts(ledger: Ledger, since_us: int | None) -> Iterator[Row[Any]]:
     """Every claim and what came of it, in order: seq, kind, at_us, data, command_key, command_kind, recorded_us."""
     with ledger.read() as connection:
         top = connection.execute(select(func.coalesce(func.max(_e.seq), 0))).scalar_one()
-    wanted: Select[Any] = (
+    wanted: Any = (
         select(
             *(_e.seq, _e.kind, _e.at_us, _e.data, _e.command_key),
             _c.kind.label("command_kind"),

@@ -182,6 +182,17 @@ def test_a_halt_is_told_each_time_it_is_set_and_a_break_each_time_it_appears(led
     assert told(ledger) == []
 
 
+def test_a_halt_by_its_file_alone_is_told_once(ledger: Ledger) -> None:
+    ledger.halt.set("the ledger is locked", 77)
+    (message,) = next_page(ledger, "command", EVENTS).messages
+    assert (message.event_id, message.text) == ("halt 77", "sending is halted: the ledger is locked")
+    assert told(ledger) == [("halt", None)]
+    assert told(ledger) == []
+    ledger.halt.path.write_bytes(b"")
+    assert told(ledger) == [("halt", None)]
+    assert told(ledger) == []
+
+
 # -- the courier ------------------------------------------------------------------------------------------------------
 
 

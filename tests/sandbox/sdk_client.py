@@ -8,6 +8,7 @@ Prints one JSON object: step -> what the SDK made of the answer. It validates ev
 import json
 import sys
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
@@ -95,14 +96,75 @@ def read(client: Any, ticker: str) -> dict[str, Any]:
     }
 
 
+def group(client: Any, ticker: str) -> dict[str, Any]:
+    """The whole life of an order group."""
+    made = client.create_order_group(contracts_limit=5).order_group_id
+    placed = client.create_order_v2(**order(ticker, order_group_id=made))
+    said: dict[str, Any] = {"group": [each.id == made for each in client.get_order_groups().order_groups]}
+    said["group_orders"] = client.get_order_group(order_group_id=made).orders == [placed.order_id]
+    said["order_in_group"] = client.get_order(order_id=placed.order_id).order.order_group_id == made
+    client.update_order_group_limit(order_group_id=made, contracts_limit=7)
+    said["group_limit"] = client.get_order_group(order_group_id=made).contracts_limit_fp
+    client.trigger_order_group(order_group_id=made)
+    said["group_triggered"] = client.get_order(order_id=placed.order_id).order.status
+    client.reset_order_group(order_group_id=made)
+    client.create_order_v2(**order(ticker, order_group_id=made))
+    client.delete_order_group(order_group_id=made)
+    said["group_deleted"] = len(client.get_order_groups().order_groups)
+    return said
+
+
+def subaccount(client: Any, ticker: str) -> dict[str, Any]:
+    """A new subaccount, money for it, and an order in it."""
+    number = client.create_subaccount().subaccount_number
+    name = str(uuid.uuid4())
+    client.apply_subaccount_transfer(
+        client_transfer_id=name, from_subaccount=0, to_subaccount=number, amount_cents=5_000
+    )
+    placed = client.create_order_v2(**order(ticker, subaccount=number))
+    said = {
+        "subaccount": number,
+        "transfers": [transfer.amount_cents for transfer in client.get_subaccount_transfers().transfers],
+        "its_balance": client.get_balance(subaccount=number).balance,
+        "its_orders": [each.order_id == placed.order_id for each in client.get_orders(subaccount=number).orders],
+        "netting": len(client.get_subaccount_netting().netting_configs),
+    }
+    client.cancel_order_v2(order_id=placed.order_id, market_ticker=ticker, subaccount=number)
+    return said
+
+
+def settle(client: Any, base_url: str, ticker: str) -> dict[str, Any]:
+    """A position that is paid out, and a deposit."""
+    client.create_order_v2(**order(ticker, price="0.9900", count="2.00", time_in_force="immediate_or_cancel"))
+    control = base_url.rsplit("/trade-api/", 1)[0] + "/sandbox/control"
+    turn = {"market": {"ticker": ticker, "status": "settled", "result": "scalar", "value": "0.3700"}}
+    for change in (turn, {"deposit": {"dollars": "7.00"}}):
+        urllib.request.urlopen(control, json.dumps(change).encode(), timeout=10).close()
+    (paid,) = client.get_settlements(ticker=ticker).settlements
+    found = client.get_market(ticker=ticker).market
+    return {
+        "settlement": [paid.market_result, paid.yes_count_fp, paid.revenue, paid.value],
+        "settled_market": [found.status, found.result, found.settlement_value_dollars],
+        "settled_positions": len(client.get_positions(settlement_status="settled").market_positions),
+        "archived_positions": len(client.get_historical_positions().market_positions),
+        "deposits": [deposit.amount_cents for deposit in client.get_deposits().deposits],
+        "withdrawals": len(client.get_withdrawals().withdrawals),
+        "queue_positions": len(client.get_order_queue_positions(market_tickers=ticker).queue_positions),
+    }
+
+
 def main() -> None:
     """Run all steps against the exchange of the command line."""
     client = connect(*sys.argv[1:4])
-    (first,) = client.get_markets(limit=1, status="open").markets
+    first, second = client.get_markets(limit=2, status="open").markets
     found = client.get_market(ticker=first.ticker).market
     said = {"market": [found.ticker == first.ticker, found.status, len(found.price_ranges)]}
     said.update(write(client, first.ticker))
     said.update(read(client, first.ticker))
+    said.update(group(client, first.ticker))
+    time.sleep(1.1)  # the balance may be asked once a second
+    said.update(subaccount(client, first.ticker))
+    said.update(settle(client, sys.argv[1], second.ticker))
     print(json.dumps(said))
 
 

@@ -115,5 +115,24 @@ def test_the_official_sdk_works_unchanged(tmp_path: Path, sdk_python: Path) -> N
         "limits": 600,
         "costs": 10,
         "keys": 1,
+        "group": [True],
+        "group_orders": True,
+        "order_in_group": True,
+        "group_limit": "7.00",
+        "group_triggered": "canceled",
+        "group_deleted": 0,
+        "subaccount": 2,
+        "transfers": [5_000],
+        "its_balance": 4_999,
+        "its_orders": [True],
+        "netting": 3,
+        "settlement": ["scalar", "2.00", 74, 37],
+        "settled_market": ["finalized", "scalar", "0.3700"],
+        "settled_positions": 1,
+        "archived_positions": 0,
+        "deposits": [700],
+        "withdrawals": 0,
+        "queue_positions": 0,
     }
-    assert [order["status"] for order in orders] == ["canceled", "canceled", "canceled", "executed"]
+    ends = ["canceled", "canceled", "canceled", "executed", "canceled", "canceled", "canceled", "executed"]
+    assert [order["status"] for order in orders] == ends

@@ -7,6 +7,7 @@ exchange does; what then is in doubt stays in doubt, and says so (P4).
 from collections.abc import Callable
 from contextlib import suppress
 
+from oms.app.action_doubts import settle_left, undecided_actions
 from oms.app.session import Report, Session
 from oms.errors import CredentialsError, ReadFailed
 from oms.ledger import queries
@@ -98,10 +99,11 @@ def resolve_once(session: Session, progress: Report) -> None:
 
     A read that fails concludes nothing and is not an error of the run.
     """
-    if not queries.doubts(session.ledger):
-        return
+    has_commands = bool(queries.doubts(session.ledger))
     try:
-        session.reconciler.resolve()
+        if has_commands:
+            session.reconciler.resolve()
+        settle_left(session)
     except ReadFailed as exc:
         progress(Progress(phase="resolving", done=0, total=None, note=exc.message))
     except CredentialsError as exc:
@@ -109,11 +111,13 @@ def resolve_once(session: Session, progress: Report) -> None:
 
 
 def undecided(session: Session) -> int:
-    """Commands in doubt that evidence can still settle; a parked one waits for a person."""
-    return sum(x.command.state is CommandState.IN_DOUBT for x in queries.doubts(session.ledger))
+    """Commands and actions in doubt that evidence can still settle; a parked one waits for a person."""
+    commands = sum(x.command.state is CommandState.IN_DOUBT for x in queries.doubts(session.ledger))
+    return commands + len(undecided_actions(session))
 
 
 def _longest_wait_s(session: Session) -> float:
     signed = [x.command.last_signed_ms or 0 for x in queries.doubts(session.ledger)]
+    signed += [x.action.last_signed_ms or 0 for x in undecided_actions(session)]
     left_ms = max(signed, default=0) + session.horizon_ms - session.venue.clock.now_ms()
     return max(0, left_ms) / 1000 + _GRACE_S

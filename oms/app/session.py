@@ -19,12 +19,12 @@ from oms.config import Config
 from oms.config.hosts import HOSTS
 from oms.errors import CredentialsError, LedgerBusy, OmsError, ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger import account, exposure, queries
+from oms.ledger import account, actions, exposure, queries
 from oms.ledger.claim import open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import clear_if_nobody_records
 from oms.ledger.schema import SET_BACK
-from oms.lifecycle.states import CommandKind
+from oms.lifecycle.states import CommandKind, CommandState
 from oms.reconciler.gather import Scan
 from oms.reconciler.passes import Reconciler, Settings
 from oms.records import Progress, Stop
@@ -37,6 +37,9 @@ from oms.venue.limiter import AMEND, CANCEL, CREATE, DECREASE
 Report = Callable[[Progress], None]
 T = TypeVar("T")
 
+# The purpose of a run that gets everything out; it and others make the account no less safe, and go on despite a halt.
+HALT = "halt"
+_DESPITE_HALT = ("cancel", "account", "group", HALT)
 # An order of our making that we had not sent, created so many horizons ago or less, may have company under way.
 _RECENT_HORIZONS = 5
 _RETRY_S = 0.5
@@ -143,9 +146,9 @@ class Session:
         """
         now_us = self.venue.clock.now_us()
         self.ledger.bind_host(_exchange_name(self.config, self.venue))
-        if purpose != "cancel":
+        if purpose not in _DESPITE_HALT:
             self._check_halt()
-        if epoch is not None and self.ledger.resume_epoch(epoch):
+        if epoch is not None and not actions.has_on_wire(self.ledger) and self.ledger.resume_epoch(epoch):
             return
         if queries.last_key_print(self.ledger) not in (None, self._print_of_key):
             # The key may be another account's: all of the account has to show the orders that are known. Before the
@@ -157,8 +160,23 @@ class Session:
             self.notes.append(
                 f"{died} requests of a run that ended early are in doubt; the exchange is asked about them"
             )
+        self._take_over_actions(now_us)
         clear_if_nobody_records(self.ledger)
-        self._read_account(progress)
+        if purpose != HALT:  # getting out waits for nothing: the next run reads the account
+            self._read_account(progress)
+
+    def _take_over_actions(self, now_us: int) -> None:
+        died, withdrawn = actions.open_run(self.ledger, now_us)
+        if died:
+            self.notes.append(f"{died} actions of a run that ended early are in doubt; the exchange is asked of them")
+        if withdrawn:
+            self.notes.append(f"{withdrawn} actions of a run that ended early were never sent, and are withdrawn")
+        for entry in actions.unfinished(self.ledger):
+            if entry.state is CommandState.PARKED:
+                self.notes.append(
+                    f"action {entry.key} ({entry.kind} {entry.recorded.target}) waits for a person:"
+                    f" {entry.action.detail}; `oms group settle {entry.key}` takes the decision"
+                )
 
     def _check_halt(self) -> None:
         reason = queries.halt_reason(self.ledger)

@@ -45,6 +45,9 @@ FILL_COLUMNS = (
     "ts_ms",
 )
 
+# How the reason of a halt begins that the ledger itself has set.
+DUPLICATE = "a second order"
+
 # Facts about the order alone; they move no command and name none.
 _ORDER_FACTS = (e.Observed, e.Filled, e.DuplicateSeen)
 
@@ -204,7 +207,7 @@ class _Page:
         if other is not None:
             self.duplicates += 1
             self._first_duplicate = self._first_duplicate or (
-                f"a second order, {other}, was seen under client_order_id {entry.client_order_id}"
+                f"{DUPLICATE}, {other}, was seen under client_order_id {entry.client_order_id}"
             )
             entry = self._apply(entry, e.DuplicateSeen(source=e.kind_of(fact.event), order_id=other))
         self.entries[entry.command_key] = entry

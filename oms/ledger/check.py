@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from oms.errors import InvalidTransition, LedgerDamaged, LedgerFailed
 from oms.intake.ids import row_digest
 from oms.intake.intents import Intent, body_digest, request_body
+from oms.ledger.actions import check_actions
 from oms.ledger.append import chain_hash, chain_start
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import COMMAND_COLUMNS, ORDER_COLUMNS, command_values, order_values
@@ -79,6 +80,7 @@ def check(ledger: Ledger, *, progress: Callable[[int], None] = lambda done: None
         unread = exc.message
     for tally in tallies.all():
         yield tally.record(unread)
+    yield from check_actions(ledger, _RESTORE)
 
 
 def check_tail(ledger: Ledger, most: int = 200) -> None:

@@ -4,7 +4,7 @@ Every predicate on a state is literal and repeats the partial index it relies on
 answers page by key in short transactions, because one open reader lets the WAL grow without limit.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import TextClause, bindparam, select, text
@@ -37,7 +37,7 @@ class Totals:
 
 
 def totals(ledger: Ledger) -> Totals:
-    """Unfinished commands of recorded batches by state; costs what is unfinished, not what is stored."""
+    """Unfinished commands of recorded batches, and unfinished actions, by state; costs what is unfinished."""
     with ledger.read() as connection:
         rows = connection.execute(_TOTALS).all()
     counts = {str(row[0]): int(row[1]) for row in rows}
@@ -45,8 +45,9 @@ def totals(ledger: Ledger) -> Totals:
 
 
 _TOTALS = text(
-    f"SELECT state, count(*) FROM commands WHERE {schema.UNFINISHED_SQL}"  # noqa: S608
-    " AND batch_key NOT IN (SELECT key FROM batches WHERE state = 'recording') GROUP BY state"
+    f"SELECT state, count(*) FROM (SELECT state FROM commands WHERE {schema.UNFINISHED_SQL}"  # noqa: S608
+    " AND batch_key NOT IN (SELECT key FROM batches WHERE state = 'recording')"
+    f" UNION ALL SELECT state FROM actions WHERE {schema.UNFINISHED_SQL}) GROUP BY state"
 )
 
 
@@ -128,6 +129,41 @@ def resting(ledger: Ledger) -> list[Entry]:
 _RESTING = ENTRY_SELECT.where(
     text("orders.key IN (SELECT key FROM orders WHERE status = 'resting')"), _c.kind == "create"
 )
+
+
+def resting_ids(ledger: Ledger) -> list[tuple[str, int]]:
+    """(order_id, creation in ms) of every order that rests as far as the ledger knows; creation 0 where unknown."""
+    with ledger.read() as connection:
+        return [(row[0], row[1] or 0) for row in connection.execute(_RESTING_IDS)]
+
+
+_RESTING_IDS = text("SELECT order_id, created_ts_ms FROM orders WHERE status = 'resting'")
+
+
+def canceled_here(ledger: Ledger, order_keys: Sequence[int]) -> set[int]:
+    """Those of these orders for which a cancel was ever recorded."""
+    query = select(_c.order_key).where(_c.order_key.in_(order_keys), _c.kind == "cancel")
+    with ledger.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
+def closed_markets(ledger: Ledger, tickers: Collection[str]) -> set[str]:
+    """Those of these markets that trade no more, by what was last read of them."""
+    market = schema.markets.c
+    query = select(market.ticker).where(market.ticker.in_(tickers), market.status.not_in(_TRADING))
+    with ledger.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
+_TRADING = ("initialized", "inactive", "active")
+
+
+def triggered_groups(ledger: Ledger) -> set[str]:
+    """order_group_ids of groups whose limit was met, or that were triggered by hand or deleted."""
+    group = schema.order_groups.c
+    query = select(group.order_group_id).where(group.state != "open")
+    with ledger.read() as connection:
+        return set(connection.execute(query).scalars())
 
 
 def newest_order_id(ledger: Ledger) -> str | None:

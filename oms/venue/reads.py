@@ -51,13 +51,21 @@ class Reader:
         except Unreadable as exc:
             raise ReadFailed(f"the answer to GET {path} is {exc}: {clip(answer.body, 200)}") from None
 
+    def body(self, path: str, query: Query | None = None) -> bytes:
+        """The bytes of a 200 of what belongs to the account, unread. Raises ReadFailed or CredentialsError."""
+        self._check_key(path)
+        return self._answer(Request("GET", path, _query(query)), ("GET", path), ()).body
+
     def private(self, path: str, query: Query | None = None, *, endpoint: str = "", also: tuple[int, ...] = ()) -> Any:
         """As `get`, for what belongs to the account: without a key it is CredentialsError, and nothing is asked."""
+        self._check_key(path)
+        return self.get(path, query, endpoint=endpoint, also=also)
+
+    def _check_key(self, path: str) -> None:
         if not self.has_key:
             raise CredentialsError(
                 f"GET {path} needs an API key", hint="set KALSHI_API_KEY_ID and KALSHI_PRIVATE_KEY_PATH"
             )
-        return self.get(path, query, endpoint=endpoint, also=also)
 
     def _answer(self, request: Request, endpoint: tuple[str, str], also: tuple[int, ...]) -> Answer:
         clock = self._transport.clock
@@ -79,7 +87,7 @@ class Reader:
                     return answer
                 problem = _problem(request, answer)
                 if answer.status == 429:
-                    self._limiter.drain_read(clock.now_us())
+                    self._limiter.drain_read(clock.now_us(), endpoint)
                     pause_s = max(pause_s, LIMITED_PAUSE_S)
                 elif answer.status == 401 and clock.offset_us != offset_us:
                     continue  # our clock was off, and its Date header has just corrected it

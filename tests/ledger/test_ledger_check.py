@@ -23,6 +23,7 @@ NAMES = {
     "intents and requests",
     "rows against events",
     "trades",
+    "actions",
 }
 
 

@@ -20,7 +20,7 @@ from oms.records import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from oms.app.limits import LimitRecord
 
 
 class Knowing(Core):
@@ -106,6 +106,12 @@ class Knowing(Core):
         from oms.app.health import markets
 
         return markets(self.config, status=status, search=search, limit=limit)
+
+    def limits(self) -> "Iterator[LimitRecord]":
+        """The trader's own limits with what is used and left of each; asks the ledger only, and creates nothing."""
+        from oms.app.limits import records
+
+        return records(self.config, self._open_or_none(), self._now_us())
 
     def doctor(self) -> Iterator[CheckRecord]:
         """What oms needs, what was found, and the fix; changes nothing."""

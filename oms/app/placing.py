@@ -11,6 +11,7 @@ from oms.app.questions import Preview, ResumePrompt, stale
 from oms.app.retry import next_retry
 from oms.app.tally import Ended
 from oms.errors import ConfirmationNeeded, Interrupted, LedgerMissing
+from oms.intake.intents import Intent
 from oms.ledger import listing, queries
 from oms.ledger.claim import Scope
 from oms.ledger.ledger import Ledger
@@ -47,7 +48,8 @@ class Placing(Core):
 
         Without `batch` and own client_order_ids every call is a new intent; with them the same call again places
         nothing. `send=False` only records. All rows are durable before the first is sent; a bad row and nothing is
-        recorded (InputError with every problem). The report tells what became of each; see `run_orders`.
+        recorded (InputError with every problem; LimitExceeded where it is over a limit of yours). The report tells
+        what became of each; see `run_orders`.
         """
         offer = intake.offer_objects(orders, batch, "api", self._now_us())
         return self._submit(offer, ttl_s, send=send, wait=wait, confirm=None, progress=progress or silent)
@@ -90,6 +92,7 @@ class Placing(Core):
         if wanted.new is None:
             recorded = RecordedBatch(wanted.current, began_us, True)
         else:
+            self._hold(ledger, lambda: next_retry(ledger, batch, None).intents)
             recorded = record(ledger, wanted.new, wanted.intents, began_us)
         return self._send_batch(ledger, recorded, began_us, wait=wait, progress=progress or silent)
 
@@ -156,6 +159,7 @@ class Placing(Core):
         ledger = self._open(create=True)
         began_us = self._now_us()
         if known is None:
+            self._hold(ledger, offer.intents)
             known = record(
                 ledger,
                 new,
@@ -168,6 +172,14 @@ class Placing(Core):
             return reports.of_batch(ledger, known, Ended.quiet(), began_us, is_meant=True)
         report = self._send_batch(ledger, known, began_us, wait=wait, progress=progress)
         return reports.with_note(report, _TWINS.format(twins)) if twins else report
+
+    def _hold(self, ledger: Ledger, intents: Callable[[], Iterable[Intent]]) -> None:
+        """Hold new orders against the trader's own limits. Raises LimitExceeded, ReadFailed (of a market)."""
+        if not self.config.limits.is_any:
+            return
+        from oms.app.limits import hold
+
+        hold(self.config, self._memory, ledger, intents, self._now_us())
 
     def _recorded(self, done: int, total: int, progress: Report) -> None:
         if self._interrupt.is_requested:

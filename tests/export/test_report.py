@@ -73,7 +73,13 @@ def with_settlement(ledger: Ledger) -> None:
 def test_outcomes_and_attempts_are_counted(ledger: Ledger) -> None:
     told = report.fields(gathered(ledger))
     assert told["orders"] == {
-        **{"total": 10, "pending": 3, "resting": 6, "executed": 0, "canceled": 0, "rejected": 1, "unsent": 0},
+        "total": 10,
+        "pending": 3,
+        "resting": 6,
+        "executed": 0,
+        "canceled": 0,
+        "rejected": 1,
+        "unsent": 0,
         "in_doubt": 1,
     }
     assert told["reasons"] == [{"status": "rejected", "reason": "refused", "orders": 1}]

@@ -161,6 +161,7 @@ class Account:
         self.purses: dict[tuple[int, int], Purse] = {}  # (subaccount, exchange_index)
         self.holdings: dict[tuple[int, str], Holding] = {}  # (subaccount, ticker)
         self.orders: list[Order] = []  # oldest first
+        self.resting: dict[int, Order] = {}  # by number, oldest first
         self.fills: list[Fill] = []
         self.fills_of: dict[str, list[Fill]] = {}  # by order id
         self.settlements: list[Settlement] = []

@@ -127,6 +127,6 @@ def state_document(exchange: Exchange, now_us: int) -> dict[str, Any]:
         "faults": [msgspec.to_builtins(rule) for rule in faults.rules],
         "seed_faults": {"rate": faults.rate, "seed": faults.seed},
         "orders": len(account.orders),
-        "resting": sum(order.now.status == "resting" for order in account.orders),
+        "resting": len(account.resting),
         "fills": len(account.fills),
     }

@@ -257,8 +257,8 @@ def _named(exchange: Exchange, given: Named) -> list[Order]:
     ticker = None if given.ticker is None else _market(exchange, given.ticker).ticker
     accounts = exchange.state.accounts
     if given.order is None:
-        orders = [order for account in accounts.values() for order in account.orders]
-        return [order for order in orders if order.ticket.ticker == ticker and order.now.status == "resting"]
+        resting = [order for account in accounts.values() for order in account.resting.values()]
+        return [order for order in resting if order.ticket.ticker == ticker]
     by_id = exchange.state.by_order_id.get(given.order)
     found = [by_id] if by_id is not None and by_id.user_id in accounts else []
     for account in accounts.values():

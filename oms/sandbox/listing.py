@@ -6,6 +6,7 @@ It names the place in the list, not a page number: orders made meanwhile neither
 
 import base64
 import binascii
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -50,19 +51,24 @@ def newest_first(
     rows: Sequence[T],
     show: Callable[[T], dict[str, Any] | None],
     is_past: Callable[[T], bool] = lambda row: False,
+    number_of: Callable[[T], int] | None = None,
 ) -> tuple[Rows, str]:
     """One page of a list kept oldest first. `show` gives None for what the filters leave out;
     `is_past` says that this row and all older ones are left out. The cursor is "" at the end.
+    A list that rows may leave needs `number_of`, by which they ascend: its cursors name the next row, not its place.
     """
     limit = limit_of(call)
     start = read_cursor(call.request.first("cursor"))
-    place = len(rows) if start is None else min(start, len(rows))
+    if start is None or number_of is None:
+        place = len(rows) if start is None else min(start, len(rows))
+    else:
+        place = bisect_right(rows, start, key=number_of)
     shown: Rows = []
     while place > 0 and not is_past(rows[place - 1]):
         document = show(rows[place - 1])
         if document is not None:
             if len(shown) == limit:
-                return shown, write_cursor(place)
+                return shown, write_cursor(place if number_of is None else number_of(rows[place - 1]))
             shown.append(document)
         place -= 1
     return shown, ""

@@ -179,9 +179,8 @@ def list_withdrawals(call: Call) -> Response:
 def get_resting_value(call: Call) -> Response:
     """GET /portfolio/summary/total_resting_order_value: what resting orders hold back, in cents."""
     shards: dict[int, int] = {}
-    for order in call.account.orders:
-        if order.now.status == "resting":
-            shards[order.exchange_index] = shards.get(order.exchange_index, 0) + order.now.reserved_e6
+    for order in call.account.resting.values():
+        shards[order.exchange_index] = shards.get(order.exchange_index, 0) + order.now.reserved_e6
     return json_response(
         200,
         {

@@ -3,7 +3,7 @@
 They show what had been committed by `call.as_of_us`, so a read lag hides exactly what came later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from oms.sandbox import amounts
@@ -21,7 +21,15 @@ def _is_historical(version: Version, cutoff_us: int) -> bool:
     return version.at_us < cutoff_us and version.status != "resting"
 
 
-def _orders(call: Call, is_historical: bool, accept: Callable[[Order, Version], bool]) -> Response:
+def _candidates(call: Call, status: str | None) -> Sequence[Order]:
+    """The orders that may be shown; where reads are live, of those that rest no other has to be looked at."""
+    is_live = call.as_of_us >= call.state.now_us and all(shown_us <= call.as_of_us for _, shown_us in call.state.hidden)
+    return list(call.account.resting.values()) if status == "resting" and is_live else call.account.orders
+
+
+def _orders(
+    call: Call, is_historical: bool, accept: Callable[[Order, Version], bool], status: str | None = None
+) -> Response:
     ticker = call.request.first("ticker")  # one: a list matches nothing, as on the wire
     subaccount = call.subaccount(call.integer("subaccount"), None)
     after, before = call.after_us("min_ts") or 0, call.before_us("max_ts")
@@ -39,7 +47,10 @@ def _orders(call: Call, is_historical: bool, accept: Callable[[Order, Version], 
             return None
         return document(order, version) if _is_historical(version, cutoff_us) == is_historical else None
 
-    rows, cursor = newest_first(call, call.account.orders, show, lambda order: order.latest_created_us < after)
+    orders = _candidates(call, status)
+    rows, cursor = newest_first(
+        call, orders, show, lambda order: order.latest_created_us < after, lambda order: order.seq
+    )
     return json_response(200, {"orders": rows, "cursor": cursor})
 
 
@@ -58,7 +69,7 @@ def list_orders(call: Call) -> Response:
             return False
         return shard is None or order.exchange_index == shard
 
-    return _orders(call, False, accept)
+    return _orders(call, False, accept, status)
 
 
 def list_historical_orders(call: Call) -> Response:
@@ -119,9 +130,9 @@ def list_queue_positions(call: Call) -> Response:
     tickers, events = set(call.request.every("market_tickers")), set(call.request.every("event_ticker"))
     subaccount = call.subaccount(call.integer("subaccount"), 0)
     rows = []
-    for order in call.account.orders:
+    for order in call.account.resting.values():
         ticker = order.ticket.ticker
-        if order.now.status != "resting" or order.ticket.subaccount != subaccount:
+        if order.ticket.subaccount != subaccount:
             continue
         if (tickers and ticker not in tickers) or (events and call.state.markets[ticker].event_ticker not in events):
             continue

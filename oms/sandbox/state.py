@@ -176,6 +176,11 @@ class State:
     def add_version(self, order: Order, version: Version) -> None:
         """Keep the newest version of an order."""
         order.versions.append(version)
+        account = self.accounts.get(order.user_id)
+        if account is not None and version.status == "resting":
+            account.resting[order.seq] = order
+        elif account is not None:
+            account.resting.pop(order.seq, None)
         self.journal.add("versions", (order.seq, len(order.versions), *msgspec.structs.astuple(version)))
 
     def add_fill(self, account: Account, fill: Fill) -> None:
@@ -288,6 +293,9 @@ class State:
             if version.shown_us > version.at_us:
                 self.hidden.append(Moment(version.at_us, version.shown_us))
         resting = [order for order in by_seq.values() if order.now.status == "resting"]
+        for order in resting:
+            if order.user_id in self.accounts:
+                self.accounts[order.user_id].resting[order.seq] = order
         for order in sorted(resting, key=lambda order: order.now.place):
             self.books[order.ticket.ticker].half(order.ticket.side).add(order)
             account = self.accounts.get(order.user_id)

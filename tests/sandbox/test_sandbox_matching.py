@@ -278,6 +278,7 @@ def test_money_and_contracts_are_conserved_and_the_book_adds_up(actions: list[tu
         fees = order.now.taker_fees_e6 + order.now.maker_fees_e6
         assert fees == sum(fill.fee_e6 for fill in fills)
         assert [version.fill_e2 for version in order.versions] == sorted(version.fill_e2 for version in order.versions)
+    assert list(account.resting.values()) == [order for order in account.orders if order.now.status == "resting"]
     assert purse.reserved_e6 == sum(order.now.reserved_e6 for order in account.orders)
     for half in (steps.exchange.state.books[TICKER].bids, steps.exchange.state.books[TICKER].asks):
         for price, level in half.levels.items():

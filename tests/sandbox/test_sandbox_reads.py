@@ -96,6 +96,44 @@ def test_pages_show_every_order_once_while_new_ones_arrive(steps: Steps) -> None
     assert seen == [f"n{number}" for number in reversed(range(7))]
 
 
+def test_pages_of_what_rests_skip_none_while_orders_leave_the_list(tmp_path: Any) -> None:
+    steps = Steps(tmp_path / "exchange.sqlite3")
+    order_ids = [steps.create(client_order_id=f"n{number}").json["order_id"] for number in range(8)]
+    first = steps.get("/portfolio/orders", limit=3, status="resting")
+    for number in (0, 3, 4, 6):
+        steps.cancel(order_ids[number])
+    steps.reopen()
+    second = steps.get("/portfolio/orders", limit=3, status="resting", cursor=first["cursor"])
+    shown = [row["client_order_id"] for page in (first, second) for row in page["orders"]]
+    assert shown == ["n7", "n6", "n5", "n2", "n1"]
+    assert second["cursor"] == ""
+
+
+@pytest.mark.parametrize("knobs", [{}, {"read_lag_ms": 1_000}])
+def test_what_rests_is_listed_as_of_the_instant_that_reads_show(knobs: dict[str, Any]) -> None:
+    steps = Steps(**knobs)
+    lag = knobs.get("read_lag_ms", 0)
+    order_id = steps.create(client_order_id="one").json["order_id"]
+    steps.wait(lag)
+    assert ids(steps, status="resting") == ["one"]
+    steps.cancel(order_id)
+    if lag:
+        steps.wait(lag - 1)
+        assert ids(steps, status="resting") == ["one"]
+        steps.wait(1)
+    assert ids(steps, status="resting") == []
+
+
+def test_a_stale_cancel_is_still_among_what_rests(steps: Steps) -> None:
+    order_id = steps.create(client_order_id="one").json["order_id"]
+    steps.control(faults=[{"match": {"operation": "CancelOrderV2"}, "fault": {"kind": "stale", "ms": 400}}])
+    steps.cancel(order_id)
+    steps.wait(399)
+    assert ids(steps, status="resting") == ["one"]
+    steps.wait(1)
+    assert ids(steps, status="resting") == []
+
+
 def test_a_page_that_ends_with_the_list_has_no_cursor(steps: Steps) -> None:
     for number in range(4):
         steps.create(client_order_id=f"n{number}")

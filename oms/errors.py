@@ -2,7 +2,7 @@
 
     OmsError                    has .code (closed word), .hint (the next step) and .exit_code (design contract)
       InputError           2    rows, flags or arguments are wrong; nothing recorded, nothing sent: .problems
-        LimitExceeded      5    orders are over the trader's own limits; nothing recorded, nothing sent: .problems
+      LimitExceeded        5    orders are over the trader's own limits; nothing recorded, nothing sent: .problems
       ConfigError          2    the configuration is wrong; nothing sent
       ConfirmationNeeded   2    the question could not be asked (no terminal) or was declined
       UnknownOrder         2    no order of this ledger answers to that name
@@ -67,11 +67,15 @@ class InputError(OmsError):
         self.problems = problems
 
 
-class LimitExceeded(InputError):
+class LimitExceeded(OmsError):
     """Orders are over the trader's own limits. Nothing was recorded and nothing was sent."""
 
     code = "limit_exceeded"
     exit_code = 5
+
+    def __init__(self, message: str, *, hint: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
 
 
 class ConfigError(OmsError):

@@ -13,7 +13,7 @@ from oms.cli import answer as stdout
 from oms.cli.invocation import Invocation, error_fields
 from oms.cli.options import output_asked
 from oms.cli.root import root
-from oms.errors import InputError, OmsError
+from oms.errors import InputError, LimitExceeded, OmsError
 
 IN_DOUBT = 3
 
@@ -76,8 +76,9 @@ def _usage_error(invocation: Invocation, wrong: click.ClickException, argv: list
 
 def _oms_error(invocation: Invocation, failed: OmsError) -> int:
     fields = error_fields(failed.code, failed.message, failed.hint)
-    if isinstance(failed, InputError) and failed.problems:
-        for problem in failed.problems:
+    if isinstance(failed, InputError | LimitExceeded) and failed.problems:
+        is_told = isinstance(failed, LimitExceeded) and len(failed.problems) == 1  # by the message itself
+        for problem in () if is_told else failed.problems:
             invocation.notes.say(str(problem))
         problems = [{"line": each.line, "field": each.field, "reason": each.reason} for each in failed.problems]
         fields = {**fields, "problems": problems}

@@ -18,6 +18,7 @@ from oms.ledger.queries import set_watermark, watermark
 
 DELIVERED = "delivered"
 
+_t, _a = schema.action_events.c, schema.actions.c
 _e, _o, _c, _w, _k = schema.events.c, schema.orders.c, schema.commands.c, schema.watermarks.c, schema.breaks.c
 
 
@@ -40,6 +41,8 @@ def begin(ledger: Ledger, receiver: str, now_us: int) -> None:
         newest = newest_seq(ledger)
         with ledger.gated_write() as connection:
             set_watermark(connection, _name(receiver), newest, now_us)
+            acted = connection.execute(select(func.coalesce(func.max(_t.seq), 0))).scalar_one()
+            set_watermark(connection, _name(receiver, "action"), acted, now_us)
 
 
 def newest_seq(ledger: Ledger) -> int:
@@ -96,6 +99,29 @@ def histories_of(ledger: Ledger, keys: set[int]) -> dict[int, list[Row[Any]]]:
         for row in rows:
             found[row.order_key].append(row)
     return found
+
+
+def actions_untold(ledger: Ledger, receiver: str, kinds: list[str], limit: int) -> list[tuple[Told, Row[Any]]]:
+    """Facts of these kinds about actions that come after those the receiver was told of, oldest first."""
+    name = _name(receiver, "action")
+    after = watermark(ledger, name) or 0
+    query: Any = (
+        select(schema.action_events, _a.target, _a.ticker, _a.kind.label("action_kind"))
+        .join(schema.actions, _a.key == _t.action_key)
+        .where(_t.seq > after, _t.kind.in_(kinds))
+        .order_by(_t.seq)
+        .limit(limit)
+    )
+    with ledger.read() as connection:
+        rows: list[Row[Any]] = list(connection.execute(query).all())
+    return [(Told(name, int(row.seq)), row) for row in rows]
+
+
+def history_of_action(ledger: Ledger, key: int) -> list[Row[Any]]:
+    """Everything recorded about an action, in order: seq, kind, data."""
+    query: Any = select(_t.seq, _t.kind, _t.data).where(_t.action_key == key).order_by(_t.n)
+    with ledger.read() as connection:
+        return list(connection.execute(query).all())
 
 
 def halt_untold(ledger: Ledger, receiver: str) -> tuple[Told, str] | None:

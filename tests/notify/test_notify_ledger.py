@@ -14,13 +14,14 @@ from oms.app.notify import messages as pages
 from oms.app.notify.messages import next_page
 from oms.app.notify.receivers import receivers
 from oms.config.hooks import EVENTS, HooksConfig
-from oms.ledger import deliveries
+from oms.ledger import actions, deliveries
 from oms.ledger.ledger import Ledger, open_ledger
 from oms.ledger.lock import Lock
 from oms.ledger.record import clear_dead_recordings
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
-from oms.lifecycle.states import Reason
+from oms.lifecycle.actions import ActionRecorded, Done, Undecidable
+from oms.lifecycle.states import ActionKind, Reason
 from tests.export.stories import accept, answer, fill, story
 from tests.ledger.ledgers import NOW_US, claimed, entries, recorded, tell
 from tests.notify.conftest import Kept
@@ -190,6 +191,31 @@ def test_a_halt_by_its_file_alone_is_told_once(ledger: Ledger) -> None:
     assert told(ledger) == []
     ledger.halt.path.write_bytes(b"")
     assert told(ledger) == [("halt", None)]
+    assert told(ledger) == []
+
+
+def test_actions_in_doubt_parked_or_refused_are_told_too(ledger: Ledger) -> None:
+    def act(kind: ActionKind, *facts: e.Event) -> None:
+        (entry,) = actions.record(ledger, [ActionRecorded(kind=kind, target="pins")], NOW_US)
+        entry = actions.claim(ledger, entry, NOW_US // 1000, NOW_US)
+        actions.tell(ledger, entry, facts, NOW_US)
+
+    act(ActionKind.CANCEL_ALL, UNKNOWN)
+    deliveries.begin(ledger, "command", NOW_US)
+    assert told(ledger) == []
+    act(ActionKind.CANCEL_ALL, UNKNOWN, Done(attempt=1), UNKNOWN)
+    act(ActionKind.GROUP_CREATE, UNKNOWN, Undecidable(as_of_ms=1, detail="two groups are new"))
+    act(ActionKind.GROUP_DELETE, REFUSED)
+    page = next_page(ledger, "command", EVENTS)
+    assert [(message.event, message.command, message.text) for message in page.messages] == [
+        ("in_doubt", "cancel_all", "attempt 1: outcome unknown (no_answer); the exchange has to be asked"),
+        ("in_doubt", "group_create", "attempt 1: outcome unknown (no_answer); the exchange has to be asked"),
+        ("parked", "group_create", "group create: two groups are new"),
+        ("refused", "group_delete", "attempt 1 refused: HTTP 400 bad"),
+    ]
+    assert page.messages[0].data == {"target": "pins", "ticker": None, "attempt": 1, "why": "no_answer"}
+    assert len({message.event_id for message in page.messages}) == 4
+    assert len(told(ledger)) == 4
     assert told(ledger) == []
 
 

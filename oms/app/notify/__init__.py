@@ -121,9 +121,9 @@ class Courier:
                     self._complain(receiver.name, f"{problem}; it is told again with the next run")
                     return
                 self._complained.discard(receiver.name)
-            if page.messages or page.seq != deliveries.cursor(ledger, receiver.key):
+            if page.messages or page.told or page.seq != deliveries.cursor(ledger, receiver.key):
                 deliveries.confirm(ledger, receiver.key, page.seq, page.told, system_now_us())
-            elif not page.messages:
+            else:
                 return
 
     def _complain(self, name: str, problem: str) -> None:

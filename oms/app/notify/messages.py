@@ -1,5 +1,7 @@
 """What the ledger's history says, as messages: which facts are worth one, and what each message holds.
 
+Facts about orders, and about actions (cancel all, order groups), which have a history of their own.
+
 Whether a fact brought an order into doubt, parked or refused it follows from the order's own history, replayed: the
 same fact may settle a doubt, or come too late to mean anything.
 """
@@ -17,6 +19,7 @@ from oms.ledger.deliveries import Told
 from oms.ledger.ledger import Ledger
 from oms.lifecycle import events as e
 from oms.lifecycle import replay
+from oms.lifecycle.actions import Action, ActionRecorded, Undecidable, apply_action, begin_action, decode_action
 from oms.lifecycle.states import Command, CommandState, Order, Reason
 from oms.records import OrderRecord
 from oms.units import format_time
@@ -38,6 +41,11 @@ _STATES = {
     "refused": (CommandState.REFUSED, CommandState.WITHDRAWN),
 }
 _FILLS = ("filled", "acknowledged")
+_ACTION_FACTS = {
+    "in_doubt": ("attempt_unknown", "sender_died"),
+    "parked": ("undecidable",),
+    "refused": ("attempt_refused",),
+}
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +72,7 @@ class Page:
 
 
 def next_page(ledger: Ledger, receiver: str, wanted: Sequence[str]) -> Page:
-    """What this receiver has not been told: of the ledger's events first, then a halt, then breaks."""
+    """What this receiver has not been told: of orders first, then of actions, then a halt, then breaks."""
     after = deliveries.cursor(ledger, receiver) or 0
     upto = deliveries.newest_seq(ledger)
     kinds = [kind for word in wanted for kind in _MOVES.get(word, ())] + (list(_FILLS) if "filled" in wanted else [])
@@ -81,6 +89,10 @@ def next_page(ledger: Ledger, receiver: str, wanted: Sequence[str]) -> Page:
 def _others(ledger: Ledger, receiver: str, wanted: Sequence[str], seq: int) -> Page:
     messages: list[Message] = []
     told: list[Told] = []
+    kinds = [kind for word in wanted for kind in _ACTION_FACTS.get(word, ())]
+    for mark, row in deliveries.actions_untold(ledger, receiver, kinds, MOST) if kinds else []:
+        told.append(mark)
+        messages += _of_action(ledger, row)
     halt = deliveries.halt_untold(ledger, receiver) if "halt" in wanted else None
     if halt is not None:
         told.append(halt[0])
@@ -89,6 +101,49 @@ def _others(ledger: Ledger, receiver: str, wanted: Sequence[str], seq: int) -> P
         told.append(mark)
         messages.append(_of_break(mark, row))
     return Page(messages, seq, told)
+
+
+def _of_action(ledger: Ledger, row: "Row[Any]") -> list[Message]:
+    """The message of a fact about an action; none where it moved nothing."""
+    before, after = _action_moved(deliveries.history_of_action(ledger, row.action_key), row.seq)
+    word = next((word for word, kinds in _ACTION_FACTS.items() if row.kind in kinds and after in _STATES[word]), "")
+    if before is after or not word:
+        return []
+    event = decode_action(row.kind, row.data)
+    data: dict[str, Any] = msgspec.json.decode(row.data)
+    data.pop("event", None)
+    what = row.action_kind.replace("_", " ")
+    text = f"{what}: {event.detail}" if isinstance(event, Undecidable) else sentence(event, what)
+    return [
+        Message(
+            event_id=f"action {row.seq}",
+            event=word,
+            at=format_time(row.at_us),
+            text=text,
+            command=row.action_kind,
+            fact=row.kind,
+            data={"target": row.target, "ticker": row.ticker, **data},
+            hash=row.hash.hex(),
+        )
+    ]
+
+
+def _action_moved(history: "Sequence[Row[Any]]", seq: int) -> tuple[CommandState | None, CommandState | None]:
+    """The state of an action before and after one fact about it."""
+    action: Action | None = None
+    for row in history:
+        event = decode_action(row.kind, row.data)
+        before = None if action is None else action.state
+        if isinstance(event, ActionRecorded):
+            action = begin_action(event)
+        elif action is not None:
+            try:
+                action = apply_action(action, event)
+            except InvalidTransition:  # a damaged history; `oms db check` names it
+                break
+        if row.seq == seq:
+            return before, None if action is None else action.state
+    return None, None
 
 
 def _of_halt(mark: Told, reason: str) -> Message:

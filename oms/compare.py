@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from oms.lifecycle import events as e
 from oms.lifecycle import replay
 from oms.lifecycle.states import Command, CommandKind, CommandState, Order, OrderStatus, Reason, Resend, Terms
@@ -18,6 +20,8 @@ from oms.units import format_count, format_dollars
 
 # A list may compare whole seconds: a witness from the edge of the span is not demanded.
 _EDGE_MS = 2_000
+# A cancel-all may also catch what is placed within the next minute, and its own moment is ours, not the exchange's.
+_TAIL_MS = 62_000
 # An order under a caller's own id must not be older than our first attempt; the exchange takes timestamps that are off
 # by less than this.
 _CLOCK_SLACK_MS = 30_000
@@ -52,6 +56,13 @@ class Known(Protocol):
     def command(self) -> Command: ...
     @property
     def order(self) -> Order: ...
+
+
+class Requested(Known, Protocol):
+    """One command with the exact request that it sends."""
+
+    @property
+    def body(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,45 @@ def _seen_again(known: Known, seen: e.Snapshot, as_of_ms: int, source: str) -> e
     if replay.second_order_id(known.order, event) is not None:
         return event
     return event if replay.observe(known.order, event) != known.order else None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else is known when an order turns out to be canceled."""
+
+    closed_tickers: Collection[str]  # markets that trade no more
+    triggered_groups: Collection[str]  # order_group_ids
+    all_canceled_until_ms: int | None  # a cancel-all of ours reaches until then (exchange time)
+
+
+def is_end_unasked(known: Known, event: e.Event) -> bool:
+    """Whether the fact shows that an order which rested was canceled; whether we asked for it is another question."""
+    return (
+        isinstance(event, e.Observed)
+        and known.order.status is OrderStatus.RESTING
+        and event.order.status == "canceled"
+        and event.order.order_id == known.order.order_id
+    )
+
+
+def with_reason(known: Requested, event: e.Event, around: Surroundings) -> e.Event:
+    """The fact with why the order ended; lists do not say it, so it is the first cause that fits."""
+    assert isinstance(event, e.Observed)
+    asked = msgspec.json.decode(known.body)
+    ended_ms = event.order.updated_ts_ms or event.as_of_ms
+    expires = event.order.expiration_time or asked.get("expiration_time")
+    tail_ms = around.all_canceled_until_ms
+    if expires and ended_ms >= expires * 1000 - _EDGE_MS:
+        reason = Reason.EXPIRY
+    elif asked.get("order_group_id") in around.triggered_groups:
+        reason = Reason.ORDER_GROUP
+    elif tail_ms is not None and tail_ms - _TAIL_MS <= ended_ms <= tail_ms:
+        reason = Reason.CANCEL_ALL
+    elif known.ticker in around.closed_tickers:
+        reason = Reason.MARKET_CLOSED
+    else:
+        reason = Reason.CANCELED_ELSEWHERE
+    return msgspec.structs.replace(event, reason=reason)
 
 
 def foreign_fields(known: Known, seen: e.Snapshot) -> str:

@@ -140,6 +140,8 @@ class ReconcileReport(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
     halted: str | None  # why sending is halted
     external: int  # orders at the exchange that are not ours
+    external_fills: int  # new trades of such orders
+    settlements: int  # new ones
     breaks: tuple[BreakRecord, ...]
     balance: str | None
     positions: int
@@ -289,6 +291,67 @@ class CheckRecord(msgspec.Struct, frozen=True, kw_only=True):
     ok: bool | None  # None: could not be checked
     seen: str
     fix: str
+
+
+class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One order group."""
+
+    order_group_id: str
+    name: str | None  # what it is called in this ledger
+    subaccount: int | None
+    contracts_limit: str | None  # contracts that may match within 15 seconds
+    state: str  # open | triggered | deleted
+    orders: int | None  # of this ledger that rest in it
+    updated_at: str
+
+
+class ActionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One request about no order of this ledger, and what became of it."""
+
+    action: int  # its number in the ledger
+    kind: str  # cancel_all | cancel_external | group_create | group_trigger | group_reset | group_limit | group_delete
+    target: str  # order_id, order_group_id or the name of a group to be; "" for the whole account
+    subaccount: int | None
+    state: str  # as of a command: queued, on_wire, in_doubt, accepted, refused, withdrawn, absent, parked
+    in_doubt: bool
+    attempts: int
+    order_group_id: str | None
+    reason: str | None
+    detail: str | None
+    created_at: str
+
+
+class ActionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run made of one action."""
+
+    environment: str
+    action: ActionRecord
+    notes: tuple[str, ...]
+    exit_code: int
+
+
+class RestingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that rests at the exchange, whoever placed it."""
+
+    order_id: str
+    ticker: str | None
+    subaccount: int | None
+    client_order_id: str | None  # None: it is none of this ledger's
+
+
+class ClearReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to leave nothing resting, and what still rests."""
+
+    environment: str
+    withdrawn: int  # queued commands that are not sent any more
+    canceled: int  # orders of this ledger that have ended
+    external: int  # orders of others that were canceled one by one
+    cancel_all: str | None  # state of the exchange's own cancel-all, where it was asked for
+    in_doubt: int
+    resting: tuple[RestingRecord, ...] | None  # what the exchange still shows; None: it could not be asked
+    stop: Stop | None
+    notes: tuple[str, ...]
+    exit_code: int
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ run, its report is read from the ledger, so that what a user is told is what is 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from oms import compare
 from oms.app.drive import Drive, resolve_all, resolve_once, undecided
@@ -14,19 +14,21 @@ from oms.app.tally import Ended, Memory, Tally
 from oms.config import Config
 from oms.errors import CredentialsError, InputError, LedgerBusy, ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger import listing, queries
-from oms.ledger.append import Fact, append
+from oms.ledger import breaks, listing, queries
+from oms.ledger.append import DUPLICATE, Fact, append
 from oms.ledger.check import check_tail
 from oms.ledger.claim import Scope, open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
-from oms.lifecycle.states import CommandState, Reason
+from oms.lifecycle.states import CommandState, OrderStatus, Reason
 from oms.reconciler.passes import Findings
 from oms.records import Progress, ReconcileReport, Stop, worst
 from oms.submitter.ports import SYSTEM, Ports
 from oms.units import format_dollars
 from oms.venue.door import Venue
+from oms.venue.orders import ORDERS_PATH
+from oms.venue.transport import Request
 
 
 class Runs:
@@ -50,14 +52,19 @@ class Runs:
         is_done: Callable[[], bool],
         wait: bool = True,
         total: int | None = None,
+        look_at: Sequence[int] = (),
     ) -> Ended:
-        """Send what is in scope, or wait until the process that holds the lock has done it."""
+        """Send what is in scope, or wait until the process that holds the lock has done it.
+
+        The orders of the keys `look_at` are read once afterwards: what an amend made of one is not all in its answer.
+        """
         ended = Ended(Tally(), [])
         try:
             with self._session(purpose, progress, None if wait else 0.0, is_done, ended) as session:
                 if session is not None:
                     drive = Drive(session, scope, progress, total)
                     drive.go()
+                    _look_at(session, look_at)
                     ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop)
                     ended.notes += _loud(session.reconciler.findings)
         except CredentialsError as exc:
@@ -78,7 +85,7 @@ class Runs:
             code="halted",
             message=f"sending is halted: {reason}",
             hint="look with `oms reconcile` and `oms why`; when it is safe, `oms unhalt`",
-            exit_code=7,
+            exit_code=7 if reason.startswith(DUPLICATE) else 6,
         )
 
     def _note_busy(self, ended: Ended, exc: LedgerBusy, wait: bool) -> None:
@@ -96,17 +103,33 @@ class Runs:
     def _session(
         self, purpose: str, progress: Report, wait_s: float | None, is_done: Callable[[], bool], ended: Ended
     ) -> Iterator[Session | None]:
+        """An open session; None where the process that holds the lock has done the work."""
+        with self._telling(), self._alone(purpose, progress, wait_s, is_done, ended) as session:
+            yield session
+
+    def _telling(self) -> AbstractContextManager[None]:
+        if self._config.hooks.is_silent:
+            return nullcontext()
+        from oms.app.notify import telling  # not for those who have no hooks
+
+        return telling(self._config, self._memory, self._ledger)
+
+    @contextmanager
+    def _alone(
+        self, purpose: str, progress: Report, wait_s: float | None, is_done: Callable[[], bool], ended: Ended
+    ) -> Iterator[Session | None]:
         where, venue = self._connected()
         if not take_lock(self._ledger, wait_s, self._interrupt, is_done, self._ports):
             ended.is_done_elsewhere = True
             yield None
             return
         self._ledger.on_moved = ended.tally.note
+        venue.transport.objection = self._objection
         session = Session(self._config, self._ledger, venue, key_print(where.key_id), self._interrupt, self._ports)
         earlier, self._memory.epoch = self._memory.epoch, None
         try:
             check_tail(self._ledger)
-            session.open(purpose, progress, epoch=earlier if purpose in ("submit", "cancel") else None)
+            session.open(purpose, progress, epoch=earlier if purpose in ("submit", "cancel", "change") else None)
             yield session
             if session.stop is None:
                 self._memory.epoch = self._ledger.epoch
@@ -115,6 +138,11 @@ class Runs:
             ended.stop = ended.stop or session.stop
             self._ledger.on_moved = lambda entries: None
             self._ledger.end_epoch()
+
+    def _objection(self, request: Request) -> str:
+        """Asked directly before the first byte of a write: what makes the account no safer stays here while halted."""
+        is_way_in = request.method == "POST" and request.path.startswith(ORDERS_PATH)
+        return "sending is halted" if is_way_in and self._ledger.halt.is_set() else ""
 
     def _connected(self) -> tuple[Endpoint, Venue]:
         """The exchange, connected once for all runs of a process; our own sandbox may have moved meanwhile."""
@@ -157,6 +185,8 @@ class Runs:
             assert session is not None
             problem = _catch_up(session, since_us, progress)
             findings = session.reconciler.findings
+            if problem is None and session.stop is None:
+                breaks.replace(self._ledger, findings.breaks.values(), self._ports.now_us())
         return self._reconciled(findings, ended, problem)
 
     def _reconciled(self, findings: Findings, ended: Ended, problem: Stop | None) -> ReconcileReport:
@@ -182,6 +212,8 @@ class Runs:
             queued=totals.queued,
             halted=halted,
             external=findings.external,
+            external_fills=findings.external_fills,
+            settlements=findings.settlements,
             breaks=tuple(findings.breaks.values()),
             balance=format_dollars(balance_e6) if balance_e6 is not None else None,
             positions=positions,
@@ -245,6 +277,13 @@ def _refuse_sent(entries: Sequence[Entry]) -> None:
         )
 
 
+def _look_at(session: Session, order_keys: Sequence[int]) -> None:
+    with suppress(ReadFailed, CredentialsError):
+        for entry in queries.creates_by_key(session.ledger, order_keys):
+            if entry.order.status is OrderStatus.RESTING:
+                session.reconciler.look_up(entry)
+
+
 def _catch_up(session: Session, since_us: int | None, progress: Report) -> Stop | None:
     """All passes; a read that fails ends them, and what was learned until then stays."""
     reconciler = session.reconciler
@@ -254,16 +293,14 @@ def _catch_up(session: Session, since_us: int | None, progress: Report) -> Stop 
         if not undecided(session):
             resolve_once(session, progress)
         resolve_all(session, progress)
-        reconciler.report_standing()
         progress(Progress(phase="reading", done=0, total=None, note="orders"))
         if since_us is not None:
             session.scan = reconciler.read_since(since_us // 1000)
         if session.scan is not None:
             reconciler.update_live(session.scan)
-        progress(Progress(phase="reading", done=0, total=None, note="fills"))
-        reconciler.read_fills(since_us // 1000 if since_us is not None else None)
-        progress(Progress(phase="reading", done=0, total=None, note="positions and balance"))
-        reconciler.read_money()
+        progress(Progress(phase="reading", done=0, total=None, note="fills, positions and balance"))
+        reconciler.read_books(session.scan, since_us // 1000 if since_us is not None else None)
+        reconciler.report_standing()
     except ReadFailed as exc:
         return Stop(code="unreachable", message=exc.message, hint=exc.hint or "run `oms reconcile` again", exit_code=6)
     except CredentialsError as exc:

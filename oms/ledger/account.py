@@ -1,23 +1,12 @@
 """What the account looked like when it was last read: watermarks, user, balance, positions. In the ledger only."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, update
 
 from oms.ledger import queries, schema, strangers
 from oms.ledger.ledger import ACCOUNT_READ, Ledger
-
-
-@dataclass(frozen=True, slots=True)
-class SeenPosition:
-    """Contracts held of one market: positive YES, negative NO; money in dollars x 10^6."""
-
-    ticker: str
-    position_e2: int
-    exposure_e6: int
-    realized_pnl_e6: int
-    fees_e6: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,40 +45,3 @@ def note_watermark(ledger: Ledger, name: str, value_ms: int, now_us: int) -> Non
     """Remember how far something was read."""
     with ledger.write() as connection:
         queries.set_watermark(connection, name, value_ms, now_us)
-
-
-def store_balance(ledger: Ledger, balance_e6: int, portfolio_value_e6: int, as_of_ms: int) -> None:
-    """The account's money as last seen, dollars x 10^6."""
-    with ledger.write() as connection:
-        # The reading of the same moment again is the same reading.
-        connection.execute(
-            delete(schema.balances).where(schema.balances.c.subaccount == 0, schema.balances.c.as_of_ms == as_of_ms)
-        )
-        connection.execute(
-            insert(schema.balances).values(
-                subaccount=0,
-                balance_e6=balance_e6,
-                portfolio_value_e6=portfolio_value_e6,
-                as_of_ms=as_of_ms,
-            )
-        )
-
-
-def store_positions(ledger: Ledger, positions: Sequence[SeenPosition], as_of_ms: int) -> None:
-    """The positions of the primary subaccount as last seen, replacing those seen before."""
-    with ledger.write() as connection:
-        connection.execute(delete(schema.positions).where(schema.positions.c.subaccount == 0))
-        rows = [
-            {
-                "ticker": p.ticker,
-                "subaccount": 0,
-                "position_e2": p.position_e2,
-                "exposure_e6": p.exposure_e6,
-                "realized_pnl_e6": p.realized_pnl_e6,
-                "fees_e6": p.fees_e6,
-                "as_of_ms": as_of_ms,
-            }
-            for p in positions
-        ]
-        if rows:
-            connection.execute(insert(schema.positions), rows)

@@ -221,6 +221,7 @@ class Observed(Event, frozen=True, tag="observed"):
     source: str
     as_of_ms: int
     order: Snapshot
+    reason: Reason | None = None  # why it is canceled, where that can be told and it was not we who asked
 
 
 class Filled(Event, frozen=True, tag="filled"):

@@ -313,7 +313,11 @@ def _modified(order: Order, terms: Terms, event: e.Event) -> Order:
 def _order_shown(order: Order, event: e.Event) -> Order:
     """The order after evidence that moves no command."""
     match event:
-        case e.Observed() | e.Found() | e.EffectSeen() if order.order_id is not None:
+        case e.Observed() if order.order_id is not None:
+            after = _merged(order, event.order, event.as_of_ms, order.late)
+            ended = order.status is OrderStatus.RESTING and after.status is OrderStatus.CANCELED
+            return replace(after, reason=event.reason) if ended and event.reason is not None else after
+        case e.Found() | e.EffectSeen() if order.order_id is not None:
             return _merged(order, event.order, event.as_of_ms, order.late)
         case e.Filled():
             return _filled(order, event)

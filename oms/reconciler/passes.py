@@ -4,29 +4,31 @@ Each pass is gather, compare, append; a pass that could not read everything rais
 what it did see, and concludes nothing from what it did not. Whoever calls it holds the writer lock and an epoch (P5).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from oms import compare
 from oms.compare import Policy
 from oms.errors import LedgerForeign, ReadFailed
 from oms.intake import ids
-from oms.ledger import account, listing, queries, strangers
+from oms.ledger import account, externals, listing, queries, strangers
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
+from oms.ledger.schema import CANCEL_ALL_TAIL
 from oms.ledger.strangers import Stranger
 from oms.lifecycle import events as e
 from oms.lifecycle.events import Snapshot
 from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Resend
-from oms.reconciler import apply
+from oms.reconciler import apply, books
 from oms.reconciler.gather import Scan
 from oms.records import BreakRecord
-from oms.venue.account import Fill, Position
 from oms.venue.door import Venue
 
-FILLS_READ = "fills_read"  # watermark: fills were read up to then (exchange time)
 # Up to so many orders are looked up one by one before a listing is cheaper.
 _SINGLE_READS = 20
+# Up to so many resting orders are asked for instead of listing all that rests.
+_FEW = 2
+_CHUNK = 500
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class Findings:
     updated: int = 0
     fills: int = 0
     external: int = 0
+    external_fills: int = 0
+    settlements: int = 0
     resolved: int = 0
     unseen: set[str] = field(default_factory=set)  # sent with another key, of which this one may not see the orders
     retried: int = 0  # queued rows that a lost ledger's retry had placed under another id
@@ -184,6 +188,7 @@ class Reconciler:
         self._external.update(order.order_id for order in strange)
         self.findings.external = len(self._external)
         strangers.note(self.ledger, strange)
+        externals.note(self.ledger, strange, as_of_ms)
         for order in orders:
             entry = known.get(order.client_order_id)
             if surprising_from_ms is not None and (order.created_ts_ms or 0) >= surprising_from_ms:
@@ -194,10 +199,29 @@ class Reconciler:
             event = compare.recognize(entry, order, as_of_ms, source)
             if event is not None:
                 conclusions.append((entry, event))
+        conclusions = self._with_reasons(conclusions)
         after = apply.apply(self.ledger, conclusions, self.settings.now_us())
         for entry, event in conclusions:
             self._count(entry, after[entry.command_key], event)
         self._report_amended(after.get(x.command_key, x) for x in known.values())
+
+    def _with_reasons(self, conclusions: list[tuple[Entry, e.Event]]) -> list[tuple[Entry, e.Event]]:
+        """The same facts, those that show an order canceled with why, where nobody here had asked for it."""
+        ended = [entry for entry, event in conclusions if compare.is_end_unasked(entry, event)]
+        if not ended:
+            return conclusions
+        ours = queries.canceled_here(self.ledger, [x.order_key for x in ended])
+        around = compare.Surroundings(
+            closed_tickers=queries.closed_markets(self.ledger, {x.ticker for x in ended}),
+            triggered_groups=queries.triggered_groups(self.ledger),
+            all_canceled_until_ms=queries.watermark(self.ledger, CANCEL_ALL_TAIL),
+        )
+        asked = {x.command_key for x in ended if x.order_key in ours}
+        unasked = {x.command_key for x in ended} - asked
+        return [
+            (x, compare.with_reason(x, event, around) if x.command_key in unasked else event)
+            for x, event in conclusions
+        ]
 
     def _report_amended(self, entries: Iterable[Entry]) -> None:
         """Terms that nobody asked for here, unless a change of ours is in doubt: then it may be what is seen."""
@@ -308,20 +332,41 @@ class Reconciler:
     # -- what lives -----------------------------------------------------------------------------------------------
 
     def update_live(self, seen: Scan) -> None:
-        """Bring every order that rests as far as we know, and that the scan did not show, up to date."""
-        unseen = [x for x in queries.resting(self.ledger) if x.order.order_id not in seen.order_ids]
-        if len(unseen) > _SINGLE_READS:
-            still = self._list_resting()
-            unseen = [x for x in unseen if x.order.order_id not in still]
-        for entry in unseen:
+        """Bring every order that rests as far as we know, and that the scan did not show, up to date.
+
+        Lists go by creation, so an older order is seen only among all that rest, or by itself once it has left them. A
+        list that is suddenly empty concludes nothing: each order that it lacks is asked for. Raises ReadFailed.
+        """
+        unseen = self._unseen(seen.order_ids)
+        if len(unseen) > _FEW or externals.has_resting(self.ledger):
+            still = self._list_resting(seen.as_of_ms)
+            unseen = [(order_id, created_ms) for order_id, created_ms in unseen if order_id not in still]
+        if len(unseen) > _SINGLE_READS:  # cheaper than one by one, and it shows how each of them ended
+            again = self._scan(min(created_ms for _, created_ms in unseen) - self.settings.horizon_ms)
+            unseen = [(order_id, created_ms) for order_id, created_ms in unseen if order_id not in again.order_ids]
+        for entry in queries.creates_by_order_id(self.ledger, [order_id for order_id, _ in unseen]).values():
             self.look_up(entry)
 
-    def _list_resting(self) -> set[str]:
-        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
-        orders = list(self.venue.account.list_orders(status="resting"))
-        for start in range(0, len(orders), 500):
-            self._recognize("orders", orders[start : start + 500], as_of_ms)
-        return {order.order_id for order in orders}
+    def _unseen(self, order_ids: Collection[str]) -> list[tuple[str, int]]:
+        return [pair for pair in queries.resting_ids(self.ledger) if pair[0] not in order_ids]
+
+    def _list_resting(self, as_of_ms: int) -> set[str]:
+        shown: set[str] = set()
+        chunk: list[Snapshot] = []
+        listing = self.venue.account.list_orders(status="resting")
+        for order in listing:
+            shown.add(order.order_id)
+            chunk.append(order)
+            if len(chunk) >= _CHUNK:
+                self._recognize("orders", chunk, as_of_ms)
+                chunk = []
+        self._recognize("orders", chunk, as_of_ms)
+        if shown and not listing.unreadable:
+            externals.end_all_but(self.ledger, shown, as_of_ms)
+        for order_id in [] if shown else externals.resting_ids(self.ledger, _SINGLE_READS):
+            known = self.venue.account.get_order(order_id)
+            externals.note(self.ledger, [] if known is None else [known], as_of_ms)
+        return shown
 
     def look_up(self, entry: Entry) -> None:
         """Bring one order that the exchange has taken up to date. Raises ReadFailed."""
@@ -341,81 +386,12 @@ class Reconciler:
         else:
             self.findings.report([compare.lost_break(entry)])
 
-    def read_fills(self, since_ms: int | None = None) -> None:
-        """Record every trade of our orders since the last reading, each trade_id once. Raises ReadFailed."""
-        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
-        start_ms = since_ms if since_ms is not None else queries.watermark(self.ledger, FILLS_READ)
-        min_ts = None if start_ms is None else max(0, (start_ms - self.settings.horizon_ms) // 1000)
-        cutoff = self.venue.exchange.historical_cutoff()
-        self._record_fills(self.venue.account.fills(min_ts=min_ts))
-        if min_ts is None or cutoff.trades_created_ms > min_ts * 1000:
-            self._record_fills(self.venue.account.historical_fills(min_ts=min_ts))
-        self._read_missing_fills(cutoff.trades_created_ms)
-        account.note_watermark(self.ledger, FILLS_READ, as_of_ms, self.settings.now_us())
-
-    def _read_missing_fills(self, cutoff_ms: int) -> None:
-        """Trades that a reading since the last one cannot show: of orders found late, or left out of a listing then."""
-        missing = queries.untraded(self.ledger, _SINGLE_READS + 1)
-        if len(missing) > _SINGLE_READS:
-            first_ms = missing[0][1]
-            min_ts = max(0, (first_ms - self.settings.horizon_ms) // 1000)
-            self._record_fills(self.venue.account.fills(min_ts=min_ts))
-            if first_ms < cutoff_ms:
-                self._record_fills(self.venue.account.historical_fills(min_ts=min_ts))
-            return
-        for order_id, created_ms in missing:
-            self._record_fills(self.venue.account.fills(order_id=order_id))
-            if created_ms < cutoff_ms:
-                self._record_fills(self.venue.account.historical_fills(order_id=order_id))
-
-    def _record_fills(self, listing: Iterable[Fill]) -> None:
-        chunk: list[Fill] = []
-        for fill in listing:
-            chunk.append(fill)
-            if len(chunk) >= 500:
-                self._record_fill_chunk(chunk)
-                chunk = []
-        self._record_fill_chunk(chunk)
-
-    def _record_fill_chunk(self, fills: list[Fill]) -> None:
-        trades = {f.trade_id: f for f in fills}
-        known = queries.known_trades(self.ledger, list(trades))
-        orders = queries.creates_by_order_id(self.ledger, {f.order_id for f in trades.values()})
-        conclusions: list[tuple[Entry, e.Event]] = [
-            (orders[f.order_id], _filled(f))
-            for f in trades.values()
-            if f.trade_id not in known and f.order_id in orders
-        ]
-        after = apply.apply(self.ledger, conclusions, self.settings.now_us())
-        self.findings.fills += len(conclusions)
-        self.findings.report(
-            compare.fills_break(x) for x in after.values() if x.order.traded_count_e2 > x.order.count_e2
-        )
-
-    def read_money(self) -> None:
-        """Store balance and positions as last seen. Raises ReadFailed."""
-        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
-        account.store_positions(self.ledger, [_seen(each) for each in self.venue.account.positions()], as_of_ms)
-        balance = self.venue.account.balance()
-        account.store_balance(self.ledger, balance.balance_e6, balance.portfolio_value_e6 or 0, as_of_ms)
-
-
-def _seen(position: Position) -> account.SeenPosition:
-    return account.SeenPosition(
-        ticker=position.ticker,
-        position_e2=position.position_e2,
-        exposure_e6=position.exposure_e6,
-        realized_pnl_e6=position.realized_pnl_e6,
-        fees_e6=position.fees_paid_e6,
-    )
-
-
-def _filled(fill: Fill) -> e.Filled:
-    return e.Filled(
-        trade_id=fill.trade_id,
-        count_e2=fill.count_e2,
-        price_e6=fill.price_e6,
-        fee_e6=fill.fee_e6,
-        is_taker=fill.is_taker,
-        ts_ms=fill.ts_ms,
-    )
+    def read_books(self, seen: Scan | None, since_ms: int | None = None) -> None:
+        """Bring trades, settlements, positions and balances up to date. Raises ReadFailed."""
+        as_of_ms = self.venue.exchange.user_data_timestamp_ms() if seen is None else seen.as_of_ms
+        how = books.How(as_of_ms, self.settings.horizon_ms, self.settings.now_us, since_ms)
+        found = books.read(self.ledger, self.venue, how)
+        self.findings.fills += found.trades
+        self.findings.external_fills += found.strange_trades
+        self.findings.settlements += found.settlements
+        self.findings.report(found.breaks)

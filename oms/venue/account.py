@@ -225,6 +225,7 @@ class _Order(_Sided, frozen=True):
     maker_fees_dollars: str | None = None
     taker_fill_cost_dollars: str | None = None
     maker_fill_cost_dollars: str | None = None
+    expiration_time: str | None = None
     last_update_time: str | None = None
     user_id: str | None = None
 
@@ -300,6 +301,7 @@ def read_order(item: Any) -> Snapshot:
         created_ts_ms=created_ms,
         updated_ts_ms=_optional_ms(order.last_update_time),
         subaccount=_subaccount(order),
+        expiration_time=_optional_seconds(order.expiration_time),
         user_id=printable(order.user_id or "", 128),
     )
 
@@ -350,6 +352,14 @@ def _yes_price(item: _Sided) -> int:
 def _money(text: str | None, what: str) -> int:
     """An amount that may be absent; one that is there and cannot be read exactly is not read as nothing."""
     return dollars_e6(text, what) if text else 0
+
+
+def _optional_seconds(text: str | None) -> int | None:
+    """Unix seconds of a time that nothing but the settling of an amend rests on: unreadable is unknown."""
+    try:
+        return None if text is None else time_ms(text, "expiration_time") // 1000
+    except Unreadable:
+        return None
 
 
 def _optional_ms(text: str | None) -> int | None:

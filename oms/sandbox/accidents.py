@@ -13,7 +13,13 @@ PROXY_PAGE = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n"
     b"<body><center><h1>502 Bad Gateway</h1></center></body>\r\n</html>\r\n"
 )
-LISTS = ("orders", "fills", "market_positions", "settlements", "markets", "trades")
+LISTS = (
+    *("orders", "fills", "market_positions", "settlements", "markets", "trades"),
+    *("order_groups", "queue_positions", "deposits", "withdrawals", "transfers"),
+)
+# What an answer about one order may leave out, and some send as null instead.
+OPTIONAL = ("client_order_id", "remaining_count", "fill_count", "average_fill_price", "average_fee_paid")
+NOBODY = "00000000-0000-4000-8000-000000000000"
 
 _REFUSALS: dict[str, Refusal] = {
     "rate_limited": too_many_requests(),
@@ -96,12 +102,17 @@ def _falsify(fault: Fault, document: dict[str, Any]) -> None:
     elif fault.kind == "empty_list":
         document.update({name: [] for name in LISTS if name in document})
         document["cursor"] = ""
-    elif fault.kind in ("other_client_order_id", "no_client_order_id", "no_order_id"):
+    elif fault.kind == "nulls":
+        document.update({name: None for name in LISTS if document.get(name) == []})
         for target in targets:
-            if fault.kind == "other_client_order_id":
-                target["client_order_id"] = "00000000-0000-4000-8000-000000000000"
-            else:
-                target.pop(fault.kind.removeprefix("no_"), None)
+            if "ts_ms" in target:  # the answer of a write
+                target.update({name: None for name in OPTIONAL if name not in target})
+    elif fault.kind.startswith("other_"):
+        for target in targets:
+            target[fault.kind.removeprefix("other_")] = NOBODY
+    elif fault.kind.startswith("no_"):
+        for target in targets:
+            target.pop(fault.kind.removeprefix("no_"), None)
 
 
 def repeat_cursor(request: Request, real: Response, first_cursor: str) -> Response:

@@ -90,7 +90,8 @@ async def _send_damaged(response: Response, transport: asyncio.Transport) -> Non
 def _raw_head(response: Response) -> bytes:
     lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
-    lines.append(f"content-length: {len(response.body)}")
+    # The connection ends with this answer: a client that keeps connections must not send its next request on it.
+    lines += [f"content-length: {len(response.body)}", "connection: close"]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 

@@ -47,6 +47,8 @@ SUFFERED: list[tuple[str, dict[str, Any], bool, int, Form]] = [
     ("empty", {}, True, 201, Form.WHOLE),
     ("not_json", {}, True, 201, Form.WHOLE),
     ("other_client_order_id", {}, True, 201, Form.WHOLE),
+    ("other_order_id", {}, True, 201, Form.WHOLE),
+    ("nulls", {}, True, 201, Form.WHOLE),
     ("no_client_order_id", {}, True, 201, Form.WHOLE),
     ("no_order_id", {}, True, 201, Form.WHOLE),
     ("cut_body", {}, True, 201, Form.CUT_BODY),
@@ -98,6 +100,23 @@ def test_falsified_answers_differ_only_in_what_they_falsify() -> None:
         assert answer.get(field) != "one"
         assert (field in answer) == (kind == "other_client_order_id")
     assert "client_order_id" not in faulty("no_client_order_id").create(client_order_id="one").json
+
+
+def test_another_orders_answer_and_nulls_for_what_may_be_left_out() -> None:
+    steps = faulty("other_order_id")
+    answer = steps.create(client_order_id="one").json
+    assert answer["order_id"] != steps.listed()[0]["order_id"]
+    answer = faulty("nulls").create().json
+    assert answer["client_order_id"] is answer["average_fill_price"] is None
+    assert answer["remaining_count"] == "1.00"
+    steps = Steps(faults=[{"match": {"method": "GET", "times": None}, "fault": "nulls"}])
+    for name in ("fills", "orders", "settlements"):
+        assert steps.get(f"/portfolio/{name}") == {name: None, "cursor": ""}
+    steps = Steps(faults=[{"match": {"operation": "AmendOrderV2"}, "fault": "nulls"}])
+    order_id = steps.create().json["order_id"]
+    amend = {"ticker": TICKER, "side": "bid", "price": "0.0100", "count": "1.00"}
+    answer = steps.call("POST", f"{ORDERS}/{order_id}/amend", amend).json
+    assert answer["remaining_count"] is answer["fill_count"] is None
 
 
 def test_pages_of_proxies_and_bodies_of_scripts_come_as_they_are() -> None:

@@ -62,6 +62,24 @@ class BreakRecord(msgspec.Struct, frozen=True, kw_only=True):
     expected: str
     seen: str
     suggestion: str
+    first_seen_at: str | None = None  # of those that are kept: by which reconcile
+
+
+class ExternalOrderRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One order at the exchange that this ledger did not make, as it was last seen."""
+
+    order_id: str
+    client_order_id: str
+    ticker: str
+    side: str  # bid | ask
+    price: str  # YES dollars
+    count: str  # what it was placed with
+    fill_count: str
+    remaining_count: str
+    status: str  # the exchange's word; "ended": it rests no more, and how it ended was not read
+    subaccount: int | None
+    created_at: str | None
+    as_of: str
 
 
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,16 +1,19 @@
 """The verbs of `Oms` that learn and tell: reconcile, lists, one order's story, health. They place nothing."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from oms.app import views
 from oms.app.core import LOCK_WAIT_S, Core, Report, silent
 from oms.errors import InputError
-from oms.ledger import listing, queries
+from oms.ledger import breaks, externals, listing, queries
 from oms.lifecycle.states import OrderStatus
 from oms.records import (
     BatchRecord,
+    BreakRecord,
     CheckRecord,
+    ExternalOrderRecord,
     MarketRecord,
     OrderRecord,
     ReconcileReport,
@@ -65,6 +68,16 @@ class Knowing(Core):
         wanted = listing.Filter(batch_keys=keys, status=status, in_doubt=in_doubt)
         rows = listing.order_rows(ledger, wanted, newest_first=newest_first, limit=limit)
         return (views.order_record(row, ledger.environment) for row in rows)
+
+    def external_orders(self, *, resting: bool = False, limit: int | None = None) -> Iterator[ExternalOrderRecord]:
+        """Orders at the exchange that this ledger did not make, as reconcile last saw them, newest first."""
+        ledger = self._open(create=False)
+        rows = externals.listed(ledger, resting_only=resting)
+        return (views.external_order(row) for row in islice(rows, limit))
+
+    def breaks(self) -> list[BreakRecord]:
+        """What did not fit at the last complete reconcile, oldest first. Raises LedgerMissing."""
+        return views.kept_breaks(breaks.listed(self._open(create=False)))
 
     def run_orders(self, report: SubmitReport) -> Iterator[OrderRecord]:
         """The orders a report speaks of, in the rows' order."""

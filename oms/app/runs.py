@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 
 from oms import compare
 from oms.app.drive import Drive, resolve_all, resolve_once, undecided
-from oms.app.session import Endpoint, Report, Session, connect, endpoint, key_print, take_lock
+from oms.app.session import RECONCILE, Endpoint, Report, Session, connect, endpoint, key_print, take_lock
 from oms.app.tally import Ended, Memory, Tally
 from oms.config import Config
 from oms.errors import CredentialsError, InputError, LedgerBusy, ReadFailed
@@ -65,7 +65,7 @@ class Runs:
                     drive = Drive(session, scope, progress, total)
                     drive.go()
                     _look_at(session, look_at)
-                    ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop)
+                    ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop, scope)
                     ended.notes += _loud(session.reconciler.findings)
         except CredentialsError as exc:
             ended.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
@@ -76,10 +76,12 @@ class Runs:
                 raise
         return ended
 
-    def _halt_met(self, stop: Stop | None) -> Stop | None:
+    def _halt_met(self, stop: Stop | None, scope: Scope) -> Stop | None:
         """Why a run ended that began without a halt: a second order under one id, which it met, comes first."""
         reason = queries.halt_reason(self._ledger)
         if reason is None or (stop is not None and stop.code != "halted"):
+            return stop
+        if scope.despite_halt and not reason.startswith(DUPLICATE):
             return stop
         return Stop(
             code="halted",
@@ -181,7 +183,7 @@ class Runs:
     def reconcile(self, since_us: int | None, wait_s: float, progress: Report) -> ReconcileReport:
         """Resolve what is in doubt, bring orders, fills and positions up to date, report breaks. Sends nothing."""
         ended = Ended(Tally(), [])
-        with self._session("reconcile", progress, wait_s, lambda: False, ended) as session:
+        with self._session(RECONCILE, progress, wait_s, lambda: False, ended) as session:
             assert session is not None
             problem = _catch_up(session, since_us, progress)
             findings = session.reconciler.findings
@@ -192,7 +194,8 @@ class Runs:
     def _reconciled(self, findings: Findings, ended: Ended, problem: Stop | None) -> ReconcileReport:
         totals = queries.totals(self._ledger)
         halted = queries.halt_reason(self._ledger)
-        if halted is not None and not any(found.kind == "duplicate" for found in findings.breaks.values()):
+        is_told = any(found.kind == "duplicate" for found in findings.breaks.values())
+        if halted is not None and halted.startswith(DUPLICATE) and not is_told:
             findings.report([compare.halted_break(halted)])
         stop = problem or (ended.stop if ended.stop is not None and ended.stop.code != "halted" else None)
         codes = {stop.exit_code} if stop is not None else set()

@@ -40,6 +40,7 @@ T = TypeVar("T")
 # The purpose of a run that gets everything out; it and others make the account no less safe, and go on despite a halt.
 HALT = "halt"
 _DESPITE_HALT = ("cancel", "account", "group", HALT)
+RECONCILE = "reconcile"
 # An order of our making that we had not sent, created so many horizons ago or less, may have company under way.
 _RECENT_HORIZONS = 5
 _RETRY_S = 0.5
@@ -163,7 +164,7 @@ class Session:
         self._take_over_actions(now_us)
         clear_if_nobody_records(self.ledger)
         if purpose != HALT:  # getting out waits for nothing: the next run reads the account
-            self._read_account(progress)
+            self._read_account(purpose, progress)
 
     def _take_over_actions(self, now_us: int) -> None:
         died, withdrawn = actions.open_run(self.ledger, now_us)
@@ -188,9 +189,10 @@ class Session:
                 exit_code=6,
             )
 
-    def _read_account(self, progress: Report) -> None:
+    def _read_account(self, purpose: str, progress: Report) -> None:
         try:
-            self._learn_limits()
+            if purpose != RECONCILE or queries.watermark(self.ledger) is None:
+                self._learn_limits()  # what has little to read and nothing to write stays below any tier's
             # What a lost ledger had sent and been told may be hidden by read lag: only data younger than this start
             # can show all of it.
             if queries.watermark(self.ledger) is None and not self._await_fresh(progress):

@@ -1,13 +1,13 @@
 """Ledger rows into the records that people and programs are given. Reads only; decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from oms.lifecycle import events as e
 from oms.lifecycle.states import DOUBTFUL
-from oms.records import BatchRecord, OrderRecord, Story, TimelineEntry
+from oms.records import BatchRecord, BreakRecord, ExternalOrderRecord, OrderRecord, Story, TimelineEntry
 from oms.units import DOLLAR_E6, format_count, format_dollars, format_time
 
 if TYPE_CHECKING:
@@ -85,6 +85,30 @@ def batch_record(row: "Row[Any]", counts: Mapping[str, int], in_doubt: int) -> B
         counts=dict(counts),
         in_doubt=in_doubt,
     )
+
+
+def external_order(row: "Row[Any]") -> ExternalOrderRecord:
+    """One order that was made elsewhere."""
+    r = row._mapping
+    return ExternalOrderRecord(
+        order_id=r["order_id"],
+        client_order_id=r["client_order_id"],
+        ticker=r["ticker"],
+        side=r["side"],
+        price=format_dollars(r["price_e6"]),
+        count=format_count(r["initial_count_e2"]),
+        fill_count=format_count(r["fill_count_e2"]),
+        remaining_count=format_count(r["remaining_count_e2"]),
+        status=r["status"],
+        subaccount=r["subaccount"],
+        created_at=None if r["created_ts_ms"] is None else format_time(r["created_ts_ms"] * 1000),
+        as_of=format_time(r["as_of_ms"] * 1000),
+    )
+
+
+def kept_breaks(kept: "Iterable[tuple[BreakRecord, int, int]]") -> list[BreakRecord]:
+    """Breaks with when they were first seen."""
+    return [msgspec.structs.replace(x, first_seen_at=format_time(first_us)) for x, first_us, _ in kept]
 
 
 # -- why ------------------------------------------------------------------------------------------------------------

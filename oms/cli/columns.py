@@ -11,7 +11,9 @@ from oms.records import (
     BatchRecord,
     BreakRecord,
     CheckRecord,
+    ExternalOrderRecord,
     FillRecord,
+    GroupRecord,
     MarketRecord,
     OrderRecord,
     PnlRecord,
@@ -133,7 +135,29 @@ ORDERS = View(
 BREAKS = View(
     "breaks",
     BreakRecord,
-    tuple(_field(name, whole=name not in ("expected", "seen", "suggestion")) for name in BreakRecord.__struct_fields__),
+    tuple(
+        _field(name, whole=name not in ("expected", "seen", "suggestion"), wide=name == "first_seen_at")
+        for name in BreakRecord.__struct_fields__
+    ),
+)
+
+EXTERNAL_ORDERS = View(
+    "orders",
+    ExternalOrderRecord,
+    (
+        _field("order_id"),
+        _field("client_order_id", wide=True),
+        _field("ticker"),
+        _field("side"),
+        _field("price", number=True),
+        _field("count", number=True),
+        _field("filled", "fill_count", number=True),
+        _field("remaining", "remaining_count", number=True),
+        _field("status"),
+        _field("subaccount", wide=True),
+        _field("created_at"),
+        _field("as_of", wide=True),
+    ),
 )
 
 BATCHES = View(
@@ -147,6 +171,20 @@ BATCHES = View(
         _field("in_doubt", number=True),
         _field("created_at"),
         _field("key", wide=True),
+    ),
+)
+
+GROUPS = View(
+    "groups",
+    GroupRecord,
+    (
+        _field("name"),
+        _field("state"),
+        _field("limit", "contracts_limit", number=True),
+        _field("orders", number=True),
+        _field("subaccount", number=True),
+        _field("order_group_id"),
+        _field("updated_at"),
     ),
 )
 

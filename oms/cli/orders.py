@@ -39,22 +39,53 @@ def answer_list(
     "--status", metavar="S", type=click.Choice([status.value for status in OrderStatus]), help="With this status."
 )
 @click.option("--in-doubt", is_flag=True, help="Of which it is not known whether they are at the exchange.")
+@click.option("--external", is_flag=True, help="Those at the exchange that this ledger did not make.")
 @limit_option
 @pass_invocation
-def orders(invocation: Invocation, batch: str | None, status: str | None, in_doubt: bool, limit: int | None) -> None:
+def orders(
+    invocation: Invocation, batch: str | None, status: str | None, in_doubt: bool, external: bool, limit: int | None
+) -> None:
     """List orders of the ledger.
 
     Newest first. Asks the ledger alone; `oms reconcile` brings it up to date.
     """
-    from oms.cli.columns import ORDERS
+    from oms.cli.columns import EXTERNAL_ORDERS, ORDERS
 
+    if external and (batch is not None or in_doubt or status not in (None, OrderStatus.RESTING)):
+        raise click.UsageError("--external goes with --status resting at most")
     with invocation.oms() as oms:
+        if external:
+            resting = status is not None
+            answer_list(
+                invocation, EXTERNAL_ORDERS, limit, lambda most: oms.external_orders(resting=resting, limit=most)
+            )
+            return
         answer_list(
             invocation,
             ORDERS,
             limit,
             lambda at_most: oms.orders(batch=batch, status=status, in_doubt=in_doubt, limit=at_most),
         )
+
+
+@click.command(cls=Command, short_help="List what did not fit at the last reconcile.")
+@pass_invocation
+def breaks(invocation: Invocation) -> int:
+    """List what did not fit at the last reconcile.
+
+    Each with what was expected, what was seen and what to do. Exit code 7 where there are any. Asks the ledger alone.
+    """
+    from oms.cli.columns import BREAKS
+
+    with invocation.oms() as oms:
+        found = oms.breaks()
+        code = 7 if found else 0
+        invocation.report_code = code
+        invocation.answer.rows(BREAKS, found)
+        invocation.answer.done({"ok": code == 0})
+        if not found:
+            invocation.notes.say("the last complete reconcile found nothing that does not fit")
+    return code
 
 
 @click.command(cls=Command, short_help="List the batches that were recorded.")

@@ -344,6 +344,14 @@ def watermark(ledger: Ledger, name: str = ACCOUNT_READ) -> int | None:
     return int(value) if value is not None else None
 
 
+def noted(ledger: Ledger, name: str) -> tuple[int, int] | None:
+    """A watermark's value (ms), and when it was set (our clock, microseconds)."""
+    mark = schema.watermarks.c
+    with ledger.read() as connection:
+        row = connection.execute(select(mark.value_ms, mark.at_us).where(mark.name == name)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
 def newest_batch(ledger: Ledger) -> int:
     """The key of the newest batch, whether all of it is recorded or not; 0 for none."""
     with ledger.read() as connection:

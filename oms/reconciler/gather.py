@@ -9,6 +9,7 @@ from oms.venue.door import Venue
 from oms.venue.pages import Listing, Unread
 
 _CHUNK = 500
+_DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class Scan:
 
     venue: Venue
     min_ts_ms: int | None
+    known_cutoff_ms: int | None = None  # of the historical list, where it was asked for lately
+    cutoff_ms: int | None = None  # as it was asked for now
     sees_all: bool = True
     as_of_ms: int = 0
     seen: int = 0
@@ -40,10 +43,17 @@ class Scan:
         self.as_of_ms = self.venue.exchange.user_data_timestamp_ms()
         min_ts = None if self.min_ts_ms is None else self.min_ts_ms // 1000
         yield from self._walk("orders", self.venue.account.list_orders(min_ts=min_ts))
-        cutoff = self.venue.exchange.historical_cutoff()
-        if self.min_ts_ms is None or cutoff.orders_updated_ms > self.min_ts_ms:
+        if self._may_be_historical():
             yield from self._walk("historical", self.venue.account.historical_orders(min_ts=min_ts))
         self.is_complete = True
+
+    def _may_be_historical(self) -> bool:
+        known, from_ms = self.known_cutoff_ms, self.min_ts_ms
+        # It moves on by itself, months behind: from a day away it does not get there within the hour.
+        if known is not None and from_ms is not None and known < from_ms - _DAY_MS:
+            return False
+        self.cutoff_ms = self.venue.exchange.historical_cutoff().orders_updated_ms
+        return self.min_ts_ms is None or self.cutoff_ms > self.min_ts_ms
 
     def view(self) -> View:
         """What the scan is worth as evidence."""

@@ -24,6 +24,8 @@ from oms.reconciler.gather import Scan
 from oms.records import BreakRecord
 from oms.venue.door import Venue
 
+HISTORY_CUTOFF = "history_cutoff"  # watermark: the historical list ended there (exchange time)
+_HOUR_US = 3_600_000_000
 # Up to so many orders are looked up one by one before a listing is cheaper.
 _SINGLE_READS = 20
 # Up to so many resting orders are asked for instead of listing all that rests.
@@ -93,7 +95,9 @@ class Reconciler:
         since = queries.watermark(self.ledger)
         if since is not None:
             since = min([since, *self._held_back.values()]) - self.settings.horizon_ms
-        scan = self._scan(since)
+        scan = self._scan(since, known_cutoff_ms=self._known_cutoff_ms())
+        if scan.cutoff_ms is not None:
+            account.note_watermark(self.ledger, HISTORY_CUTOFF, scan.cutoff_ms, self.settings.now_us())
         witnesses = self._witnesses(scan)
         missing = compare.missing_witnesses(witnesses, scan.view())
         if missing and scan.order_ids.isdisjoint(witnesses):
@@ -103,6 +107,13 @@ class Reconciler:
             )
         self._bind_retries()
         return scan
+
+    def _known_cutoff_ms(self) -> int | None:
+        """Where the historical list ends, if that was asked for within the hour."""
+        noted = queries.noted(self.ledger, HISTORY_CUTOFF)
+        if noted is None or not 0 <= self.settings.now_us() - noted[1] < _HOUR_US:
+            return None
+        return noted[0]
 
     def _bind_retries(self) -> None:
         """Never send what a retry has placed whose ledger is gone: it is there under another id than the row's."""
@@ -170,8 +181,8 @@ class Reconciler:
         recorded = [x.recorded_at_us // 1000 for x in creates if x.command.first_signed_ms is None]
         return min(signed + recorded) - 2 * self.settings.horizon_ms
 
-    def _scan(self, min_ts_ms: int | None) -> Scan:
-        scan = Scan(self.venue, min_ts_ms)
+    def _scan(self, min_ts_ms: int | None, *, known_cutoff_ms: int | None = None) -> Scan:
+        scan = Scan(self.venue, min_ts_ms, known_cutoff_ms)
         for source, orders in scan.chunks():
             self._check_user(scan, orders)  # before anything of another account is recorded here
             self._recognize(source, orders, scan.as_of_ms, surprising_from_ms=min_ts_ms or 0)

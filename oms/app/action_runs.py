@@ -19,6 +19,7 @@ from oms.lifecycle.states import ActionKind, CommandState
 from oms.reconciler.actions import settle
 from oms.records import Progress
 from oms.submitter.actions import ActionSender
+from oms.venue.door import Venue
 
 # So many attempts of one action in one run.
 _MAX_ATTEMPTS = 5
@@ -38,6 +39,10 @@ class ActionRuns(Runs):
         with self._session(purpose, progress, wait_s, lambda: False, ended) as session:
             assert session is not None
             yield session, ended
+
+    def connected(self) -> Venue:
+        """The exchange, for reads that need neither lock nor ledger. Raises CredentialsError."""
+        return self._connected()[1]
 
 
 def record_and_carry(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from oms.app.books import Accounting
 from oms.app.changing import Changing
+from oms.app.guarding import Guarding
 from oms.app.handouts import Handouts
 from oms.app.knowing import Knowing
 from oms.app.placing import Placing
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Oms(Placing, Changing, Knowing, Accounting, Handouts):
+class Oms(Placing, Changing, Knowing, Accounting, Guarding, Handouts):
     """One environment's ledger and exchange. Open it, use it, close it (or use `with`).
 
     Opening touches neither disk nor network; the ledger is opened by the first call that needs it, and made by the

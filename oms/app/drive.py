@@ -59,6 +59,15 @@ class Drive:
         finally:
             self._run.close()
 
+    def send(self) -> None:
+        """Send what is in scope now, before anything is asked of the exchange; `go` does the rest."""
+        if self.stop is None:
+            self._run.drain()
+
+    def close(self) -> None:
+        """End the senders, after `send` alone."""
+        self._run.close()
+
     def _may_resolve(self) -> bool:
         stop = self.stop
         return stop is None or stop.code not in ("interrupted", "credentials", "unreachable")

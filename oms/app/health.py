@@ -12,6 +12,7 @@ from oms.config import Config
 from oms.errors import CredentialsError, LedgerMissing, OmsError
 from oms.ledger import listing, queries
 from oms.ledger.engine import real_path, sqlite_version
+from oms.ledger.halt import HaltFile
 from oms.ledger.ledger import Ledger, open_ledger
 from oms.ledger.lock import Locks
 from oms.records import CheckRecord, MarketRecord, StatusReport
@@ -37,6 +38,8 @@ def status(config: Config, ledger: Ledger | None, *, ask_exchange: bool) -> Stat
         holder = ledger.locks.holder() if ledger.locks.is_writer_held_elsewhere() else None
         doubt_us = listing.oldest_doubt_us(ledger)
         halted = queries.halt_reason(ledger)
+    elif (by_file := HaltFile(real_path(config.ledger_url)).read()) is not None:
+        halted = by_file.reason
     return StatusReport(
         environment=config.environment,
         ledger=str(real_path(config.ledger_url)),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--ticker", metavar="TICKER", help="All of this ledger in this market.")
 @click.option("--tag", metavar="TAG", help="All of this ledger with this tag.")
 @click.option("--all", "everything", is_flag=True, help="All of this ledger.")
+@click.option("--account", is_flag=True, help="Everything in the account, also what was placed elsewhere.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_invocation
 def cancel(
@@ -30,6 +31,7 @@ def cancel(
     ticker: str | None,
     tag: str | None,
     everything: bool,
+    account: bool,
     yes: bool,
 ) -> int:
     """Cancel orders at the exchange.
@@ -39,8 +41,10 @@ def cancel(
     known; one that was never sent is withdrawn. A halt does not stop cancels.
     """
     is_bulk = everything or any(x is not None for x in (batch, ticker, tag))
-    if bool(orders) == is_bulk:
-        raise click.UsageError("name either orders, or --batch, --ticker, --tag or --all")
+    if [bool(orders), is_bulk, account].count(True) != 1:
+        raise click.UsageError("name either orders, or --batch, --ticker, --tag or --all, or --account")
+    if account:
+        return _cancel_account(invocation, yes)
     with invocation.run() as oms:
         wanted: Sequence[str] = orders
         if is_bulk:
@@ -53,6 +57,21 @@ def cancel(
         with invocation.notes.progress() as progress:
             report = oms.cancel(orders, batch=batch, ticker=ticker, tag=tag, everything=everything, progress=progress)
         return answer_run(invocation, oms, report, "canceling")
+
+
+def _cancel_account(invocation: Invocation, yes: bool) -> int:
+    from oms.cli.halt import answer_clearing
+
+    with invocation.run() as oms:
+        if invocation.environment == "prod" and not yes:
+            there = oms.resting_at_exchange()
+            others = sum(order.client_order_id is None for order in there)
+            invocation.confirm(
+                f"Cancel all {len(there)} orders of the account, {others} of them placed elsewhere, in prod?", yes=yes
+            )
+        with invocation.notes.progress() as progress:
+            report = oms.cancel_account(progress=progress)
+        return answer_clearing(invocation, report, {})
 
 
 @click.command(cls=Command, short_help="Change price, count or expiry of a resting order.")

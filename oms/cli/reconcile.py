@@ -115,7 +115,8 @@ def _say(invocation: Invocation, report: "ReconcileReport") -> None:
         f"{counted(report.updated, 'order')} moved, {counted(report.fills, 'new fill')}, {report.in_doubt} in doubt, "
         f"{counted(len(report.breaks), 'difference')}"
     )
-    if report.queued and report.halted:
+    if report.halted:
+        notes.say(f"sending is halted: {report.halted}")
         notes.say(f"{report.queued} queued; nothing is sent before {invocation.command('unhalt')}")
     elif report.queued:
         notes.say(f"{report.queued} queued; send with: {invocation.command('submit')}")

@@ -25,6 +25,7 @@ from oms.lifecycle.actions import (
     begin_action,
     decode_action,
     encode_action,
+    group_of,
 )
 from oms.lifecycle.states import ActionKind, CommandState, Reason
 from oms.records import CheckRecord
@@ -128,6 +129,14 @@ def entry_of(ledger: Ledger, key: int) -> ActionEntry | None:
     with ledger.read() as connection:
         row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
         return _entry(connection, row) if row is not None else None
+
+
+def group_made_by(ledger: Ledger, key: int) -> str | None:
+    """The order_group_id that a group_create has brought; None when it has none, or none is known."""
+    with ledger.read() as connection:
+        rows = connection.execute(_HISTORY, {"key": key}).all()
+    made = [group for kind, data in rows if (group := group_of(decode_action(kind, data))) is not None]
+    return made[-1] if made else None
 
 
 def has_on_wire(ledger: Ledger) -> bool:

@@ -9,17 +9,17 @@ ledger that is copied or restored brings its row along, and finds the file of th
 import os
 import sqlite3
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
-from oms.errors import LedgerFailed
+from oms.errors import LedgerBusy, LedgerFailed
 from oms.ledger.engine import sync_folder
 from oms.ledger.lock import Lock
-from oms.units import format_time
 
-__all__ = ["HaltFile", "Halted", "halt_path", "lift_path"]
+__all__ = ["HaltFile", "Halted", "halt_path", "lift_path", "reason_at"]
 
 _SIZE = 1024  # of either file: written once in full, so that what is put into it later needs no new block
 # So long the ledger is waited for when its row is written; the file has stopped everything before that.
@@ -178,30 +178,44 @@ def lift_path(path: Path) -> tuple[bool, str]:
     return HaltFile(path).lift(), ""
 
 
+def reason_at(path: Path) -> str | None:
+    """Why the ledger at that real path is halted, by its file or its row; None when it is not, or cannot be asked."""
+    halted = HaltFile(path).read()
+    if halted is not None:
+        return halted.reason
+    with suppress(LedgerBusy, LedgerFailed, sqlite3.Error, OSError), _opened(path) as database:
+        row = database.execute("SELECT reason FROM controls WHERE name = 'halt'").fetchone()
+        return str(row[0]) if row is not None else None
+    return None
+
+
 def _with_row(path: Path, statement: str, values: tuple[object, ...]) -> str:
     """Run one statement in the ledger at that path, durably; why it could not be done, or ""."""
-    if not path.exists():
-        return "there is no ledger"
-    gate = Lock(path, ".gate")
-    deadline = time.monotonic() + _ROW_WAIT_S
     try:
-        if not gate.acquire(_ROW_WAIT_S):  # never beside a checkpoint
-            return "another process holds the ledger"
-        try:
-            left_s = max(0.1, deadline - time.monotonic())
-            with closing(
-                sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=left_s)
-            ) as database:
-                database.execute("PRAGMA wal_autocheckpoint = 0")
-                database.execute("PRAGMA synchronous = EXTRA")
-                database.execute(statement, values)
-        finally:
-            gate.release()
-    except (sqlite3.Error, LedgerFailed, OSError, UnicodeDecodeError) as exc:
+        with _opened(path) as database:
+            database.execute(statement, values)
+    except (LedgerBusy, LedgerFailed) as exc:
+        return exc.message
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
         return str(exc)
     return ""
 
 
-def told(halted: Halted) -> str:
-    """The halt as one phrase for a person: why, and since when."""
-    return halted.reason if halted.at_us is None else f"{halted.reason} (since {format_time(halted.at_us)})"
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file through SQLite and nothing else, never beside a checkpoint: its last closing makes one."""
+    if not path.exists():
+        raise LedgerFailed("there is no ledger")
+    gate = Lock(path, ".gate")
+    deadline = time.monotonic() + _ROW_WAIT_S
+    if not gate.acquire(_ROW_WAIT_S):
+        raise LedgerBusy("another process holds the ledger")
+    try:
+        left_s = max(0.1, deadline - time.monotonic())
+        uri = f"{path.as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=left_s)) as database:
+            database.execute("PRAGMA wal_autocheckpoint = 0")
+            database.execute("PRAGMA synchronous = EXTRA")
+            yield database
+    finally:
+        gate.release()

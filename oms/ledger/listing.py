@@ -330,3 +330,15 @@ def intent_of(row: Row[Any]) -> Intent:
         tag=r["tag"],
         submit_before_us=r["submit_before_us"],
     )
+
+
+def resting_by_group(ledger: Ledger) -> dict[str, int]:
+    """How many orders of this ledger rest in which order group."""
+    with ledger.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(_RESTING_BY_GROUP)}
+
+
+_RESTING_BY_GROUP = text(
+    "SELECT order_group_id, count(*) FROM orders WHERE status = 'resting' AND order_group_id IS NOT NULL"
+    " GROUP BY order_group_id"
+)

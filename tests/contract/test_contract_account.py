@@ -1,0 +1,292 @@
+"""The account as a whole: halts, clearing it, order groups; against a real exchange in good and bad weather."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from oms import Oms
+from oms.errors import InputError
+from oms.ledger.halt import HaltFile, halt_path
+from oms.records import ActionReport
+from tests.contract.worlds import World, fault, row
+from tests.sandbox.running import start_sandbox
+
+GROUP_CREATE, TRIGGER, ALL, CANCEL_ONE = "CreateOrderGroup", "TriggerOrderGroup", "CancelAllOrdersV2", "CancelOrderV2"
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp("account")
+    with start_sandbox(directory / "sandbox", tier="unlimited") as sandbox:
+        yield World(sandbox, directory)
+
+
+@pytest.fixture
+def world(exchange: World) -> Iterator[World]:
+    """A ledger of this test's own on an exchange where nothing rests."""
+    fresh = World(exchange.sandbox, exchange.directory)
+    yield fresh
+    exchange.sandbox.control(faults=[], read_lag_ms=0, pause="none")
+    exchange.sandbox.call("DELETE", "/portfolio/events/orders")
+
+
+def resting(world: World) -> int:
+    return sum(order["status"] == "resting" for order in world.sandbox.orders())
+
+
+def elsewhere(world: World, **more: Any) -> str:
+    """An order that another program places."""
+    return str(world.sandbox.create(client_order_id=f"else-{world.serial()}", **more).json()["order_id"])
+
+
+def states(world: World) -> list[tuple[str, str]]:
+    with world.opened() as oms:
+        return [(str(x.kind), str(x.state)) for x in _actions(oms)]
+
+
+def _actions(oms: Oms) -> list[Any]:
+    from oms.ledger import actions
+
+    ledger = oms._open(create=False)
+    return [entry for key in range(1, 50) if (entry := actions.entry_of(ledger, key)) is not None]
+
+
+def checked(world: World) -> None:
+    with world.opened() as oms:
+        assert [each.name for each in oms.check() if not each.ok] == []
+
+
+# -- halt ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_halted_ledger_sends_nothing_and_says_why_and_goes_on_when_it_is_lifted(world: World) -> None:
+    with world.opened() as oms:
+        assert oms.halt("fat finger") == "fat finger"
+    run = world.submit([row(), row()])
+    assert (run.exit_code, run.statuses, run.book()) == (6, ["pending", "pending"], [None, None])
+    assert run.report.stop is not None
+    assert "fat finger" in run.report.stop.message
+    assert "oms unhalt" in run.report.stop.hint
+    with world.opened() as oms:
+        assert oms.status(ask_exchange=False).halted == "fat finger"
+        report = oms.reconcile()
+        assert (report.halted, report.exit_code, report.queued) == ("fat finger", 0, 2)
+        assert oms.unhalt() == "fat finger"
+    assert world.drain().statuses == ["resting", "resting"]
+
+
+def test_a_request_that_was_claimed_stays_here_when_the_halt_comes_before_its_first_byte(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oms.venue.sockets import Flight
+
+    real = Flight.touch
+
+    def touch(self: Flight) -> None:
+        halt_path(world.ledger_path, "at the last moment", 1)
+        real(self)
+
+    with world.opened() as oms:  # the ledger is there, and connected
+        oms.submit([row()], batch="before")
+    sent = len(world.sent())
+    monkeypatch.setattr(
+        Flight, "touch", lambda self: touch(self) if not HaltFile(world.ledger_path).is_set() else real(self)
+    )
+    run = world.submit([row(), row(), row()])
+    assert (run.exit_code, set(run.statuses), set(run.states)) == (6, {"pending"}, {"queued"})
+    assert len(world.sent()) == sent
+
+
+def test_a_halt_does_not_stop_cancels(world: World) -> None:
+    placed = world.submit([row(), row()])
+    with world.opened() as oms:
+        oms.halt("stop")
+    canceled = world.cancel(placed.orders[0].client_order_id)
+    assert (canceled.exit_code, canceled.statuses) == (0, ["canceled"])
+
+
+def test_clearing_withdraws_what_is_queued_and_leaves_nothing_resting_of_anybody(world: World) -> None:
+    placed = world.submit([row(), row(price="0.02")])
+    elsewhere(world)
+    before = len(world.sent(ALL))
+    with world.opened() as oms:
+        oms.halt("stop")
+        queued = oms.submit([row(price="0.03")])
+        assert queued.exit_code == 6
+        report = oms.clear()
+        assert (report.exit_code, report.withdrawn, report.canceled, report.cancel_all) == (0, 1, 2, "accepted")
+        assert report.resting == ()
+        assert [order.reason for order in oms.run_orders(queued)] == ["halted"]
+    assert resting(world) == 0
+    assert set(placed.book()) == {"canceled"}
+    assert len(world.sent(ALL)) == before + 1
+    checked(world)
+
+
+def test_nothing_is_sent_in_the_minute_after_a_cancel_all(world: World) -> None:
+    with world.opened() as oms:
+        oms.halt("stop")
+        oms.clear()
+        oms.unhalt()
+        from oms.ledger import actions
+
+        until_ms = actions.tail_until_ms(oms._open(create=False))
+    assert until_ms is not None
+    signed_ms = world.sent(ALL)[-1]["signed_ms"]
+    assert 60_000 <= until_ms - signed_ms < 62_500
+
+
+def test_clearing_goes_by_raw_ids_where_a_listing_cannot_be_read(world: World) -> None:
+    world.submit([row()])
+    mine, other = world.sandbox.orders()[-1]["order_id"], elsewhere(world)
+    broken = (
+        f'{{"orders":[{{"order_id":"{mine}","status":7}},{{"order_id":"{other}","remaining_count_fp":"NaNN"}}], oops'
+    )
+    no = {"kind": "answer", "status": 403, "body": '{"error":{"code":"forbidden","message":"members only"}}'}
+    world.faults(
+        fault("answer", "GetOrders", status=200, body=broken, times=3),
+        {"match": {"operation": ALL}, "fault": no},
+    )
+    with world.opened() as oms:
+        oms.halt("stop")
+        report = oms.clear()
+    assert (report.cancel_all, report.canceled, report.external) == ("refused", 1, 1)
+    assert resting(world) == 0
+
+
+@pytest.mark.parametrize(
+    "lost", [{"kind": "drop", "commit": True}, {"kind": "drop", "commit": False}, {"kind": "error"}]
+)
+def test_a_cancel_all_without_an_answer_is_settled_by_reading_what_rests(world: World, lost: dict[str, Any]) -> None:
+    elsewhere(world)
+    world.faults({"match": {"operation": ALL, "times": 1}, "fault": lost})
+    with world.opened() as oms:
+        oms.halt("stop")
+        report = oms.clear()
+    assert (report.exit_code, report.cancel_all, report.resting) == (0, "accepted", ())
+    assert states(world) == [("cancel_all", "accepted")]
+    checked(world)
+
+
+def test_canceling_the_account_takes_ours_by_cancels_and_each_other_order_by_name(world: World) -> None:
+    run = world.submit([row(), row(price="0.02")])
+    others = [elsewhere(world), elsewhere(world, ticker="SBXGAME-A-T10")]  # the second lives on another shard
+    with world.opened() as oms:
+        there = oms.resting_at_exchange()
+        assert sorted(x.order_id for x in there if x.client_order_id is None) == sorted(others)
+        report = oms.cancel_account()
+    assert (report.exit_code, report.canceled, report.external, report.cancel_all) == (0, 2, 2, None)
+    assert resting(world) == 0
+    assert set(run.book()) == {"canceled"}
+    assert states(world) == [("cancel_external", "accepted")] * 2
+    checked(world)
+
+
+# -- order groups ---------------------------------------------------------------------------------------------------
+
+
+def made(world: World, name: str = "pins", limit: str = "5") -> ActionReport:
+    with world.opened() as oms:
+        return oms.create_group(limit, name=name)
+
+
+def groups_there(world: World) -> dict[str, Any]:
+    listed = world.sandbox.call("GET", "/portfolio/order_groups").json()["order_groups"]
+    return {group["id"]: group for group in listed}
+
+
+def test_a_group_is_made_named_limited_triggered_reset_and_deleted(world: World) -> None:
+    report = made(world)
+    group_id = report.action.order_group_id
+    assert (report.exit_code, report.action.state) == (0, "accepted")
+    assert group_id in groups_there(world)
+    with world.opened() as oms:
+        assert oms.limit_group("pins", "7").exit_code == 0
+        assert groups_there(world)[group_id]["contracts_limit_fp"] == "7.00"
+        assert oms.trigger_group("pins").exit_code == 0
+        (shown,) = [x for x in oms.groups() if x.name == "pins"]
+        assert (shown.state, shown.contracts_limit, shown.order_group_id) == ("triggered", "7.00", group_id)
+        assert oms.reset_group(str(group_id)).exit_code == 0
+        assert oms.delete_group("pins").exit_code == 0
+        assert group_id not in groups_there(world)
+        with pytest.raises(InputError, match="no order group"):
+            oms.trigger_group("pins")
+    checked(world)
+
+
+def test_a_group_of_a_name_that_is_taken_is_refused_before_anything_is_sent(world: World) -> None:
+    made(world)
+    before = len(world.sent(GROUP_CREATE))
+    with pytest.raises(InputError, match="already"):
+        made(world)
+    assert len(world.sent(GROUP_CREATE)) == before
+
+
+def test_a_group_whose_making_had_no_answer_is_found_among_the_groups(world: World) -> None:
+    made(world, "other")
+    before = groups_there(world)
+    world.faults({"match": {"operation": GROUP_CREATE, "times": 1}, "fault": {"kind": "drop", "commit": True}})
+    report = made(world, limit="6")
+    assert (report.exit_code, report.action.state, report.action.attempts) == (0, "accepted", 1)
+    assert set(groups_there(world)) - set(before) == {report.action.order_group_id}
+    with world.opened() as oms:
+        assert oms.trigger_group("pins").exit_code == 0
+
+
+def test_a_group_that_was_never_made_is_proven_absent_and_not_asked_for_twice(world: World) -> None:
+    before = groups_there(world)
+    world.faults({"match": {"operation": GROUP_CREATE, "times": 1}, "fault": {"kind": "drop", "commit": False}})
+    report = made(world)
+    assert (report.exit_code, report.action.state, report.action.attempts) == (1, "absent", 1)
+    assert groups_there(world) == before
+    assert made(world).exit_code == 0
+
+
+def test_what_cannot_be_told_is_parked_and_waits_for_a_person(world: World) -> None:
+    with world.opened() as oms:
+        real = oms._carried
+
+        def carried(session: Any, wanted: Any) -> Any:
+            # Another program makes one with the same limit between the list and the request.
+            world.sandbox.call("POST", "/portfolio/order_groups/create", {"contracts_limit": 5})
+            rule = {"match": {"operation": GROUP_CREATE, "times": 1}, "fault": {"kind": "drop", "commit": True}}
+            world.faults(rule)
+            return real(session, wanted)
+
+        oms._carried = carried  # type: ignore[method-assign]
+        report = oms.create_group("5", name="pins")
+        assert (report.exit_code, report.action.state, report.action.in_doubt) == (3, "parked", True)
+        assert oms.status(ask_exchange=False).parked == 1
+        again = oms.reconcile()
+        assert again.exit_code == 3
+        assert any("oms group settle" in note for note in again.notes)
+        with pytest.raises(InputError, match="not known yet"):
+            oms.create_group("5", name="more")
+        settled = oms.settle_action(report.action.action, order_group_id=list(groups_there(world))[-1])
+        assert (settled.exit_code, settled.action.state) == (0, "accepted")
+        assert oms.trigger_group("pins").exit_code == 0
+    checked(world)
+
+
+@pytest.mark.parametrize(
+    "lost", [{"kind": "drop", "commit": True}, {"kind": "drop", "commit": False}, {"kind": "error"}]
+)
+def test_a_trigger_without_an_answer_is_settled_or_sent_again(world: World, lost: dict[str, Any]) -> None:
+    made(world)
+    world.faults({"match": {"operation": TRIGGER, "times": 1}, "fault": lost})
+    with world.opened() as oms:
+        report = oms.trigger_group("pins")
+    assert (report.exit_code, report.action.state) == (0, "accepted")
+    group_id = report.action.order_group_id
+    assert groups_there(world)[str(group_id)]["is_auto_cancel_enabled"]
+
+
+def test_a_refusal_is_told_with_its_code(world: World) -> None:
+    made(world)
+    no = {"kind": "answer", "status": 400, "body": '{"error":{"code":"invalid_parameters","message":"no"}}'}
+    world.faults({"match": {"operation": "UpdateOrderGroupLimit"}, "fault": no})
+    with world.opened() as oms:
+        report = oms.limit_group("pins", "9")
+    assert (report.exit_code, report.action.state) == (5, "refused")
+    assert "invalid_parameters" in (report.action.detail or "")

@@ -313,7 +313,7 @@ def test_an_export_beside_a_process_that_records_is_complete_and_ends(tmp_path: 
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"writing\n"
             environ |= {"HOME": str(tmp_path), "OMS_LEDGER__URL": str(path)}
-            for _ in range(3):
+            for _ in range(2):
                 done = subprocess.run(
                     [sys.executable, "-m", "oms", "export", "orders", "--format", "jsonl"],
                     env=environ,

@@ -10,14 +10,14 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from oms.ledger import export as walks
 from oms.ledger import money
 from oms.ledger.ledger import Ledger
-from oms.money.positions import Position, Settled, Trade
+from oms.money.positions import Position, Settled
 
 MOST_POINTS = 400  # of a line, half of it at least once there are so many
 MARKETS_SHOWN = 20
@@ -153,6 +153,17 @@ def _attempts(
 # -- money ----------------------------------------------------------------------------------------------------------
 
 
+class _Trade(NamedTuple):
+    """What is needed of a trade, in the order in which the ledger's rows begin."""
+
+    ticker: str
+    subaccount: int
+    signed_e2: int
+    price_e6: int
+    fee_e6: int
+    ts_ms: int
+
+
 class _Line:
     """Points of a line, thinned out evenly once there are many; the last one is always the newest."""
 
@@ -186,7 +197,7 @@ def _money(ledger: Ledger, since_us: int | None, trades: dict[int, int]) -> tupl
     for moved in _moves(ledger):
         position = positions.setdefault((moved.ticker, moved.subaccount), Position())
         before = (position.cash_e8, position.realized_e8, position.fees_e6)
-        if isinstance(moved, Trade):
+        if isinstance(moved, _Trade):
             position.trade(moved.signed_e2, moved.price_e6, moved.fee_e6)
         elif moved.payout_e6 is not None:
             position.settle(moved.payout_e6)
@@ -200,7 +211,7 @@ def _money(ledger: Ledger, since_us: int | None, trades: dict[int, int]) -> tupl
         realized_e8 += gained_e8
         fees_e6 += fee_e6
         line.add(Point(moved.ts_ms * 1000, cash_e8, realized_e8, fees_e6))
-        if isinstance(moved, Trade):
+        if isinstance(moved, _Trade):
             trades[moved.ts_ms // 60_000] = trades.get(moved.ts_ms // 60_000, 0) + 1
         _note(markets.setdefault(moved.ticker, Market(moved.ticker)), moved, gained_e8, fee_e6)
     for (ticker, _), position in positions.items():
@@ -209,18 +220,19 @@ def _money(ledger: Ledger, since_us: int | None, trades: dict[int, int]) -> tupl
     return line.points(), markets
 
 
-def _note(market: Market, moved: Trade | Settled, gained_e8: int, fee_e6: int) -> None:
+def _note(market: Market, moved: _Trade | Settled, gained_e8: int, fee_e6: int) -> None:
     market.realized_e8 += gained_e8
     market.fees_e6 += fee_e6
-    if isinstance(moved, Trade):
+    if isinstance(moved, _Trade):
         market.trades += 1
         market.contracts_e2 += abs(moved.signed_e2)
 
 
-def _moves(ledger: Ledger) -> Iterator[Trade | Settled]:
+def _moves(ledger: Ledger) -> Iterator[_Trade | Settled]:
     """Trades and settlements in the order of time; what settles a market comes after the trades of its moment."""
 
     def moment(moved: Any) -> tuple[int, bool]:
         return moved.ts_ms, isinstance(moved, Settled)
 
-    return heapq.merge(money.trades(ledger), money.settlements(ledger), key=moment)
+    trades = (_Trade(*row[:6]) for row in money.trades(ledger))
+    return heapq.merge(trades, money.settlements(ledger), key=moment)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # Each is also a command of its own: python benchmarks/NAME.py --help
-NAMES = ("startup", "intake", "turns", "pipeline", "rate", "resume", "record")
+NAMES = ("startup", "intake", "turns", "pipeline", "rate", "resume", "record", "money")
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """The account's money as records: what `oms.money` makes of the ledger's trades, in text that drops nothing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +8,15 @@ from oms.ledger import money
 from oms.ledger.ledger import Ledger
 from oms.money.books import Books, Line, Market, keep, unvalued
 from oms.money.marks import Mark
-from oms.money.ties import BalanceTie, PositionTie, revenue_gap_e8, tie_balances, tie_positions
+from oms.money.ties import (
+    BalanceTie,
+    PositionTie,
+    Reading,
+    revenue_gap_e8,
+    tie_balances,
+    tie_positions,
+    tie_standings,
+)
 from oms.records import BalanceRecord, FillRecord, PnlRecord, PnlReport, PositionRecord, SettlementRecord
 from oms.units import format_count, format_dollars, format_dollars_e8, format_time
 
@@ -89,7 +97,9 @@ def _unrealized(tie: PositionTie, value: Mark | None) -> str | None:
     return None if value is None else format_dollars_e8(tie.ours.unrealized_e8(value.price_e6))
 
 
-def _books(ledger: Ledger, shown: dict[Market, money.Shown], by: str = "market") -> Books:
+def _books(
+    ledger: Ledger, shown: dict[Market, money.Shown], by: str = "market", instants: Collection[int] = ()
+) -> Books:
     group = by if by in ("tag", "batch") else None
     newest_ms = max((each.as_of_ms for each in shown.values()), default=None)
     return keep(
@@ -98,6 +108,7 @@ def _books(ledger: Ledger, shown: dict[Market, money.Shown], by: str = "market")
         grouped=group is not None,
         daily=by == "day",
         watch_ms=newest_ms,
+        instants=instants,
     )
 
 
@@ -125,13 +136,14 @@ def held_tickers(ledger: Ledger) -> set[str]:
 def pnl(ledger: Ledger, by: str) -> PnlReport:
     """Profit and loss by market, day, tag or batch, in total, and what does not tie out."""
     shown = money.positions(ledger)
-    books = _books(ledger, shown, by)
+    spans = _spans(ledger)
+    books = _books(ledger, shown, by, {reading.as_of_ms for span in spans for reading in span})
     marks = _marks(ledger, books)
     used = [
         value.read_at_us for market, value in marks.items() if value is not None and books.positions[market].position_e2
     ]
     without = tuple(sorted({market.ticker for market in unvalued(books, marks)}))
-    ends = _balance_ties(ledger, _ends)
+    ends = tie_standings(books, spans)
     unexplained_e8 = sum(tie.unexplained_e8 for tie in ends)
     return PnlReport(
         environment=ledger.environment,
@@ -246,16 +258,12 @@ def _balance(shot: money.Shot, tie: BalanceTie | None) -> BalanceRecord:
     )
 
 
-def _ends(rows: Sequence[Any]) -> Sequence[Any]:
-    """The first and the last."""
-    return rows if len(rows) < 2 else (rows[0], rows[-1])
-
-
-def _balance_ties(ledger: Ledger, pick: Any) -> list[BalanceTie]:
-    readings = [shot.reading for shot in money.readings(ledger, pick)]
-    if len({reading.subaccount for reading in readings}) == len(readings):
-        return []
-    return tie_balances(money.trades(ledger), money.settlements(ledger), readings)
+def _spans(ledger: Ledger) -> list[tuple[Reading, Reading]]:
+    """The first and the last reading of each subaccount that has two."""
+    found: dict[int, list[Reading]] = {}
+    for shot in money.readings(ledger, lambda rows: rows if len(rows) < 2 else (rows[0], rows[-1])):
+        found.setdefault(shot.reading.subaccount, []).append(shot.reading)
+    return [(each[0], each[1]) for each in found.values() if len(each) == 2]
 
 
 def settlements(ledger: Ledger, limit: int | None) -> list[SettlementRecord]:

@@ -8,20 +8,22 @@ Trades come in pages, each a short read: a few hundred thousand of them need the
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, and_, bindparam, select, text
 
 from oms.ledger import schema
+from oms.ledger.bulk import execute, placeholder
 from oms.ledger.ledger import Ledger
 from oms.money.books import Market
 from oms.money.marks import Quote
-from oms.money.positions import Settled, Trade
+from oms.money.positions import Settled, TradeRow
 from oms.money.ties import Reading, Seen, hold_e6
 
 __all__ = ["Shown", "Wanted", "fill_rows", "positions", "quotes", "readings", "settlements", "trades"]
 
-PAGE = 20_000
+PAGE = 5_000
 _LISTED = 1_000
 _f, _o, _b = schema.fills.c, schema.orders.c, schema.batches.c
 
@@ -32,29 +34,37 @@ GROUPS = {
 }
 
 
-def trades(ledger: Ledger, group: str | None = None) -> Iterator[Trade]:
+def trades(ledger: Ledger, group: str | None = None) -> Iterator[TradeRow]:
     """Every trade of the account in the order of time; `group` "tag" or "batch" names the order's.
 
     A trade that has none (its order was made elsewhere, or bears no tag) is in no group: None.
     """
     column, join = GROUPS[group] if group is not None else ("NULL", "")
     query = _TRADES.format(group=column, join=join)
-    last: tuple[int, str] = (-1, "")
+    after_ms = -1
     while True:
         with ledger.read() as connection:
-            rows = connection.exec_driver_sql(query, (last[0], last[0], last[1], PAGE)).fetchall()
-        for ticker, subaccount, signed_e2, price_e6, fee_e6, ts_ms, of, _ in rows:
-            yield Trade(ticker, subaccount, signed_e2, price_e6, fee_e6, ts_ms, of)
-        if len(rows) < PAGE:
-            return
-        last = (rows[-1][5], rows[-1][7])
+            mark = placeholder(connection)
+            found = execute(connection, _PAGE_END.replace("?", mark), (after_ms, PAGE, after_ms)).fetchone()[0]
+            if found is None:
+                return
+            page: list[TradeRow] = execute(connection, query.replace("?", mark), (after_ms, found)).fetchall()
+        page.sort(key=_IN_TIME)  # nearly so already; SQLite takes as long for it as for all the rest
+        yield from page
+        after_ms = found
 
 
+_IN_TIME = itemgetter(5, 7)
+# The instant that the next page goes up to.
+_PAGE_END = (
+    "SELECT coalesce((SELECT ts_ms FROM fills WHERE ts_ms > ? ORDER BY ts_ms LIMIT 1 OFFSET ?),"
+    " (SELECT max(ts_ms) FROM fills WHERE ts_ms > ?))"
+)
 _TRADES = (
     "SELECT f.ticker, coalesce(f.subaccount, o.subaccount, 0),"
     " CASE f.side WHEN 'bid' THEN f.count_e2 ELSE -f.count_e2 END, f.price_e6, f.fee_e6, f.ts_ms, {group}, f.trade_id"
     " FROM fills AS f LEFT JOIN orders AS o ON o.key = f.order_key{join}"
-    " WHERE f.ts_ms >= ? AND (f.ts_ms > ? OR f.trade_id > ?) ORDER BY f.ts_ms, f.trade_id LIMIT ?"
+    " WHERE f.ts_ms > ? AND f.ts_ms <= ? ORDER BY f.ts_ms"
 )
 
 

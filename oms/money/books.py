@@ -6,15 +6,15 @@ account does not hold at all, so their realized profits differ from the account'
 unrealized together, valued at one price a market, add up to the account's exactly.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from oms.money.marks import Mark, Quote, mark
-from oms.money.positions import Position, Settled, Trade
+from oms.money.positions import Position, Settled, TradeRow
 from oms.units import DOLLAR_E6
 
-__all__ = ["Books", "Closing", "Line", "Market", "keep", "unvalued"]
+__all__ = ["Books", "Closing", "Line", "Market", "Standing", "keep", "unvalued"]
 
 DAY_MS = 86_400_000
 
@@ -24,6 +24,14 @@ class Market(NamedTuple):
 
     ticker: str
     subaccount: int
+
+
+class Standing(NamedTuple):
+    """What a subaccount's cash has gone through up to an instant."""
+
+    trades_e8: int = 0
+    settlements_e8: int = 0
+    fees_e6: int = 0
 
 
 class Closing(NamedTuple):
@@ -74,8 +82,20 @@ class Books:
     groups: dict[Market, dict[str | None, Position]] = field(default_factory=dict)
     days: dict[int, Line] = field(default_factory=dict)  # by days since 1970; their unrealized profit is not kept
     closings: list[Closing] = field(default_factory=list)
+    # By instant (ms) and subaccount; none where nothing was traded by then.
+    standings: dict[int, dict[int, Standing]] = field(default_factory=dict)
     # Where a position moved after `watch_ms`: every count it has had since.
     moved: dict[Market, set[int]] = field(default_factory=dict)
+
+    def of_group(self, ticker: str, subaccount: int, group: str | None) -> Position:
+        """A group's own position in a market."""
+        own = self.groups.get((ticker, subaccount))  # type: ignore[call-overload]
+        if own is None:
+            own = self.groups[Market(ticker, subaccount)] = {}
+        position: Position | None = own.get(group)
+        if position is None:
+            position = own[group] = Position()
+        return position
 
     def marks(self, quotes: Mapping[str, Quote]) -> dict[Market, Mark | None]:
         """What each position is valued at; a market's subaccounts each by their own side."""
@@ -107,48 +127,91 @@ class Books:
 
 
 def keep(
-    trades: Iterable[Trade],
+    trades: Iterable[TradeRow],
     settlements: Iterable[Settled] = (),
     *,
     grouped: bool = False,
     daily: bool = False,
     watch_ms: int | None = None,
+    instants: Collection[int] = (),
 ) -> Books:
     """Keep books over trades in the order of time (ValueError if not) and settlements in any order.
 
-    A settlement comes after the trades of its millisecond. One whose value is not known closes nothing.
+    A settlement comes after the trades of its millisecond; one whose value is not known closes nothing. `instants` (ms)
+    are those to note the cash of, each at the end of its millisecond.
     """
     books = Books()
-    positions, groups = books.positions, books.groups
-    take = _day_taker(books) if daily else None
-    due = sorted(settlements, key=lambda each: (-each.ts_ms, each.ticker, each.subaccount))
-    due_ms = due[-1].ts_ms if due else None
-    newest_ms = 0
-    for ticker, subaccount, signed_e2, price_e6, fee_e6, ts_ms, group in trades:
+    positions = books.positions
+    day = _day_taker(books) if daily else None
+    later = _Later(books, settlements, instants, day, watch_ms)
+    due_ms, newest_ms = later.due_ms, 0
+    for ticker, subaccount, signed_e2, price_e6, fee_e6, ts_ms, group, _ in trades:
+        if ts_ms > due_ms:
+            due_ms = later.catch_up(ts_ms)
         if ts_ms < newest_ms:
             raise ValueError("trades are not in the order of time")
         newest_ms = ts_ms
-        while due_ms is not None and due_ms < ts_ms:
-            _settle(books, due.pop(), take, watch_ms)
-            due_ms = due[-1].ts_ms if due else None
-        market = Market(ticker, subaccount)
-        position = positions.get(market)
+        # A plain tuple finds what a Market was put in as.
+        position = positions.get((ticker, subaccount))  # type: ignore[call-overload]
         if position is None:
-            position = positions[market] = Position()
+            position = positions[Market(ticker, subaccount)] = Position()
         before_e2, before_e8 = position.position_e2, position.flow_e8 + position.basis_e8
         position.trade(signed_e2, price_e6, fee_e6)
-        if take is not None:
-            take(ts_ms, 1, signed_e2, fee_e6, position.flow_e8 + position.basis_e8 - before_e8)
+        if day is not None:
+            day(ts_ms, 1, signed_e2, fee_e6, position.flow_e8 + position.basis_e8 - before_e8)
         if grouped:
-            own = groups.setdefault(market, {})
-            if group not in own:
-                own[group] = Position()
-            own[group].trade(signed_e2, price_e6, fee_e6)
+            books.of_group(ticker, subaccount, group).trade(signed_e2, price_e6, fee_e6)
         if watch_ms is not None and ts_ms > watch_ms:
-            books.moved.setdefault(market, {before_e2}).add(position.position_e2)
-    for settled in reversed(due):
-        _settle(books, settled, take, watch_ms)
+            books.moved.setdefault(Market(ticker, subaccount), {before_e2}).add(position.position_e2)
+    later.catch_up(_NEVER_MS)
     return books
+
+
+_NEVER_MS = 2**63
+
+
+class _Later:
+    """Settlements and instants in the order of time, each taken when the trades before it were."""
+
+    def __init__(
+        self,
+        books: Books,
+        settlements: Iterable[Settled],
+        instants: Iterable[int],
+        day: "_Taker | None",
+        watch_ms: int | None,
+    ) -> None:
+        self._books = books
+        self._day = day
+        self._watch_ms = watch_ms
+        self._paid_e8: dict[int, int] = {}
+        due: list[tuple[int, str, int, Settled | None]] = [(x.ts_ms, x.ticker, x.subaccount, x) for x in settlements]
+        due += [(ms, "\U0010ffff", 0, None) for ms in instants]  # after every ticker of its millisecond
+        self._due = sorted(due, key=lambda each: each[:3], reverse=True)
+
+    @property
+    def due_ms(self) -> int:
+        return self._due[-1][0] if self._due else _NEVER_MS
+
+    def catch_up(self, ts_ms: int) -> int:
+        """Take what comes before the trades of that millisecond; when the next is due."""
+        while self._due and self._due[-1][0] < ts_ms:
+            ms, _, _, settled = self._due.pop()
+            if settled is None:
+                self._books.standings[ms] = self._standing()
+            else:
+                paid_e8 = _settle(self._books, settled, self._day, self._watch_ms)
+                self._paid_e8[settled.subaccount] = self._paid_e8.get(settled.subaccount, 0) + paid_e8
+        return self.due_ms
+
+    def _standing(self) -> dict[int, Standing]:
+        found: dict[int, Standing] = {}
+        for market, position in self._books.positions.items():
+            so_far = found.get(market.subaccount) or Standing(0, self._paid_e8.get(market.subaccount, 0), 0)
+            found[market.subaccount] = so_far._replace(
+                trades_e8=so_far.trades_e8 + position.cash_e8, fees_e6=so_far.fees_e6 + position.fees_e6
+            )
+        return {of: each._replace(trades_e8=each.trades_e8 - each.settlements_e8) for of, each in found.items()}
 
 
 _Taker = Callable[[int, int, int, int, int], None]
@@ -169,14 +232,15 @@ def _day_taker(books: Books) -> _Taker:
     return take
 
 
-def _settle(books: Books, settled: Settled, take: _Taker | None, watch_ms: int | None) -> None:
+def _settle(books: Books, settled: Settled, take: _Taker | None, watch_ms: int | None) -> int:
+    """Close what is open; what that paid (dollars x 10^8)."""
     market = Market(settled.ticker, settled.subaccount)
     payout_e6 = settled.payout_e6
     position = books.positions.get(market)
     held_e2 = 0 if position is None else position.position_e2
     if payout_e6 is None or position is None:
         books.closings.append(Closing(settled, held_e2, None if payout_e6 is None else 0, 0))
-        return
+        return 0
     before_e8 = position.realized_e8
     position.settle(payout_e6)
     realized_e8 = position.realized_e8 - before_e8
@@ -185,11 +249,12 @@ def _settle(books: Books, settled: Settled, take: _Taker | None, watch_ms: int |
     for own in books.groups.get(market, {}).values():  # which may hold something where the account holds nothing
         own.settle(payout_e6)
     if not held_e2:
-        return
+        return 0
     if take is not None:
         take(settled.ts_ms, 0, 0, 0, realized_e8)
     if watch_ms is not None and settled.ts_ms > watch_ms:
         books.moved.setdefault(market, {held_e2}).add(0)
+    return paid_e8
 
 
 def unvalued(books: Books, marks: Mapping[Market, Mark | None]) -> Iterator[Market]:

@@ -7,8 +7,8 @@ true of. Nothing is adjusted to make them meet: the difference is the answer. Wh
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from oms.money.books import Books, Closing, Market
-from oms.money.positions import Position, Settled, Trade
+from oms.money.books import Books, Closing, Market, Standing
+from oms.money.positions import Position, Settled, Trade, TradeRow
 
 __all__ = [
     "BALANCE_STEP_E8",
@@ -20,6 +20,7 @@ __all__ = [
     "revenue_gap_e8",
     "tie_balances",
     "tie_positions",
+    "tie_standings",
 ]
 
 # Balances are told in steps of $0.0001, cut off: less than one step is how they are told, no difference.
@@ -132,6 +133,16 @@ class BalanceTie(NamedTuple):
         return abs(self.unexplained_e8) < BALANCE_STEP_E8
 
 
+def tie_standings(books: Books, pairs: Iterable[tuple[Reading, Reading]]) -> list[BalanceTie]:
+    """What happened between these readings of a subaccount; the books have noted the cash of their instants."""
+    ties = []
+    for earlier, later in pairs:
+        before, after = (books.standings[each.as_of_ms].get(each.subaccount, Standing()) for each in (earlier, later))
+        amounts = (now - then for now, then in zip(after, before, strict=True))
+        ties.append(BalanceTie(earlier, later, *amounts))
+    return ties
+
+
 def hold_e6(side: str, price_e6: int, count_e2: int) -> int:
     """The most that a resting order can hold back: what it would open, and a taker's fee on it."""
     paid_e6 = price_e6 if side == "bid" else 1_000_000 - price_e6
@@ -167,7 +178,7 @@ class _Cash:
 
 
 def tie_balances(
-    trades: Iterable[Trade], settlements: Iterable[Settled], readings: Iterable[Reading]
+    trades: Iterable[TradeRow], settlements: Iterable[Settled], readings: Iterable[Reading]
 ) -> list[BalanceTie]:
     """What happened between every two readings of a subaccount that follow each other, in the order of time.
 
@@ -176,7 +187,7 @@ def tie_balances(
     cash: dict[int, _Cash] = {}
     last: dict[int, tuple[Reading, tuple[int, int, int]]] = {}
     ties: list[BalanceTie] = []
-    for fact in _in_time(trades, settlements, readings):
+    for fact in _in_time(map(Trade._make, trades), settlements, readings):
         mine = cash.setdefault(fact.subaccount, _Cash())
         if isinstance(fact, Trade):
             mine.trade(fact)

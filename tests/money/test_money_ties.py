@@ -1,5 +1,7 @@
 """Our books against the exchange's figures: what agrees, what differs, what is not known."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from oms.money.ties import (
     revenue_gap_e8,
     tie_balances,
     tie_positions,
+    tie_standings,
 )
 from tests.money.flows import TICKERS, settled, trades
 
@@ -120,6 +123,10 @@ def test_the_balance_of_an_account_that_only_trades_is_explained_between_any_two
         cash_e8 = sum(p.cash_e8 - 100 * p.fees_e6 for p in books.positions.values())
         full.append((reading, cash_e8))
     ties = tie_balances(flow, payments, [reading for reading, _ in full])
+    books = keep(flow, payments, instants={reading.as_of_ms for reading in readings})
+    pairs = [(earlier, later) for earlier, later in pairwise(readings) if earlier.subaccount == later.subaccount]
+    by_instant = {(tie.later.subaccount, tie.later.as_of_ms): tie for tie in tie_standings(books, pairs)}
+    assert by_instant == {(tie.later.subaccount, tie.later.as_of_ms): tie for tie in ties}
     truth = {(reading.subaccount, reading.as_of_ms): cash for reading, cash in full}
     assert len(ties) == len(readings) - 2
     for found in ties:

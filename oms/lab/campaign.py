@@ -39,6 +39,7 @@ class Outcome:
     breaches: list[str] = field(default_factory=list)
     digest: str = ""
     trace: list[str] = field(default_factory=list)
+    met: Counter[str] = field(default_factory=Counter)  # how many requests met which fate
 
 
 def run(seed: int, folder: Path) -> Outcome:
@@ -120,7 +121,8 @@ def _count(story: Story, outcome: Outcome) -> None:
         world.note("order", *row)
     outcome.orders = len(rows)
     outcome.lives, outcome.crashes, outcome.requests = world.lives, world.crashes, world.network.requests
-    outcome.faults = sum(count for name, count in world.network.met.items() if name != "well") + story.harm
+    outcome.met.update(world.network.met)
+    outcome.faults = sum(count for name, count in outcome.met.items() if name != "well") + story.harm
     by_rule = Counter(breach.partition(":")[0] for breach in outcome.breaches)
     outcome.duplicates, outcome.lost = by_rule["I3"], by_rule["I4"] + by_rule["I9"]
     outcome.digest = world.digest

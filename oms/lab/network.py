@@ -37,6 +37,7 @@ class Fate:
     fault: Fault | None = None
     back_us: int = 5_000  # until its answer reaches the sender
     returns: bool = True  # False: the answer is lost, and the connection with it
+    is_swapped: bool = False  # what comes back is the answer to another write, or nothing where there was none
 
 
 WELL = Fate()
@@ -70,6 +71,7 @@ class Network:
         self.on_arrival: Callable[[wire.Request, wire.Response], None] = lambda request, response: None
         self.met: dict[str, int] = {}  # how many requests met each fate
         self.requests = 0
+        self._successes: dict[str, wire.Response] = {}  # the last one of each kind of write
 
     def meet(self, request: Request) -> Fate:
         """The fate of a request that is about to leave."""
@@ -101,7 +103,11 @@ class Network:
         due_us = self.exchange.next_due_us()
         if due_us is not None and fate.fault is not None:  # late and duplicate requests arrive by themselves
             clock.at(due_us, lambda: self.exchange.advance(clock.now_us))
-        ending = _ending(response) if fate.returns else OutcomeUnknown("the connection ended without an answer")
+        before = self._successes.get(_kind(request))
+        if _is_success(request, response):
+            self._successes[_kind(request)] = response
+        returned = before if fate.is_swapped else response if fate.returns else None
+        ending = _ending(returned) if returned else OutcomeUnknown("the connection ended without an answer")
         date = next((value for name, value in response.headers if name == "date"), "")
         back_us = fate.back_us + response.delivery.wait_ms * 1000
         clock.at(clock.now_us + back_us, lambda: once(ending, date if isinstance(ending, Answer) else ""))
@@ -117,6 +123,16 @@ class _Once:
         done, self._done = self._done, None
         if done is not None:
             done(ending, date)
+
+
+def _kind(request: wire.Request) -> str:
+    return request.path if request.method == "POST" else request.method
+
+
+def _is_success(request: wire.Request, response: wire.Response) -> bool:
+    """Whether all of an answer names what it is about. No client can tell that a refusal is somebody else's."""
+    is_whole = response.delivery.form is wire.Form.WHOLE and 200 <= response.status < 300
+    return request.method != "GET" and is_whole and b'"error":{' not in response.body.replace(b" ", b"")
 
 
 def _ending(response: wire.Response) -> Ending:

@@ -28,7 +28,6 @@ SELECT client_order_id FROM orders JOIN commands ON commands.order_key = orders.
 """
 
 _LIVE = "SELECT client_order_id FROM orders WHERE status IN ('pending', 'resting') ORDER BY key"
-_LATE = "SELECT client_order_id FROM orders WHERE late = 1"
 
 Row = dict[str, Any]
 
@@ -44,6 +43,8 @@ class Story:
         self._rng = rng
         self._batches: list[tuple[str | None, list[Row]]] = []
         self._rows: dict[str, str] = {}  # client_order_id -> which row of which batch it is
+        self._late: list[str] = []  # turned up after they had ended
+        self._is_made = False  # there is a ledger, that is, and not only the beginning of one
         self._copies: list[Path] = []
         self._paused: set[str] = set()
         self._closed: set[str] = set()
@@ -365,6 +366,7 @@ class Story:
     def _note_harm(self) -> None:
         self.harm += 1
         self.was_set_back = True
+        self._is_made = False  # to be looked at again
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -409,16 +411,20 @@ class Story:
     @property
     def has_ledger(self) -> bool:
         """Whether there is one; the making of one that was cut off leaves none."""
-        if not self.world.ledger_path.exists():
-            return False
-        with self._ledger() as ledger:
-            return ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'orders'").fetchone() is not None
+        if not self._is_made and self.world.ledger_path.exists():
+            with self._ledger() as ledger:
+                found = ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'orders'").fetchone()
+            self._is_made = found is not None
+        return self._is_made
 
     def note_rows(self) -> None:
-        """Remember which row every id in the ledger stands for; the tag, which a retry takes over, says it."""
+        """Remember of every id in the ledger which row it stands for (its tag, which a retry takes over), and if late."""
+        self._late = []
         with self._ledger() as ledger:
-            for name, tag in ledger.execute("SELECT client_order_id, tag FROM orders"):
+            for name, tag, is_late in ledger.execute("SELECT client_order_id, tag, late FROM orders"):
                 self._rows[name] = tag or name
+                if is_late:
+                    self._late.append(name)
 
     def doubled(self) -> list[str]:
         """I3, beyond ids: no row of any batch, whatever ids its retries had, is two orders at the exchange."""
@@ -434,8 +440,7 @@ class Story:
         """I8: no order turns up that was taken for rejected or unsent, unless a ledger went back or a listing lied."""
         if self.was_set_back or self.world.network.met.get("empty_list"):
             return []
-        with self._ledger() as ledger:
-            return [f"I8: {name} had ended, and turned up at the exchange" for (name,) in ledger.execute(_LATE)]
+        return [f"I8: {name} had ended, and turned up at the exchange" for name in self._late]
 
     def _parked(self) -> list[str]:
         if not self.has_ledger:

@@ -32,6 +32,10 @@ _MORE_WRITE_FAULTS = (
 _MORE_READ_FAULTS = ('{"kind":"repeat_cursor"}', '{"kind":"clock"}', '{"kind":"cut_headers"}', '{"kind":"not_json"}')
 
 
+SWAPPED = Fate("answer of another", is_swapped=True)
+NOT_FOUND = Fate("not found", fault=Fault(kind="not_found"))
+
+
 @cache
 def _faults(texts: tuple[str, ...], left_out: tuple[str, ...]) -> tuple[Fault, ...]:
     faults = [msgspec.json.decode(text, type=Fault) for text in texts]
@@ -44,6 +48,7 @@ class Weather:
     def __init__(self, options: Options, rng: random.Random) -> None:
         self._options = options
         self._rng = rng
+        self._stray = random.Random(f"strays {options.seed}")  # noqa: S311 - the draw of a simulation
         self.is_calm = False
         # Where the exchange forgets ids, nothing can help against the network's own second copy of a request, and an
         # empty listing that lies to a ledger without orders proves too much.
@@ -56,8 +61,10 @@ class Weather:
         """What becomes of this request."""
         if self.is_calm:
             return WELL
-        rng = self._rng
         is_write = request.method != "GET"
+        if is_write and self._options.stray and self._stray.random() < self._options.stray:
+            return NOT_FOUND if request.method == "DELETE" and self._stray.random() < 0.6 else SWAPPED
+        rng = self._rng
         out_us, back_us = rng.randint(200, 40_000), rng.randint(200, 40_000)
         if rng.random() >= (self._options.write_harm if is_write else self._options.read_harm):
             return Fate(out_us=out_us, back_us=back_us)

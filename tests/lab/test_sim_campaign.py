@@ -12,6 +12,7 @@ from oms import compare
 from oms.lab.campaign import Outcome, keep, run
 from oms.lab.crash import Watched
 from oms.lab.crew import campaigns
+from oms.lab.options import drawn
 from oms.lab.world import Breach, World
 from oms.venue import answers
 from tests.lab.test_sim_world import ROWS, folder
@@ -36,6 +37,15 @@ def test_some_campaigns_of_crashes_and_faults_end_with_ledger_and_exchange_at_on
     assert {outcome.seed: outcome.breaches for outcome in outcomes if outcome.breaches} == {}
     assert sum(outcome.crashes for outcome in outcomes) > 3
     assert sum(outcome.faults for outcome in outcomes) > 10
+
+
+def test_answers_to_other_requests_and_false_denials_are_part_of_the_weather(folder: Path) -> None:
+    strays = [seed for seed in range(30) if drawn(seed).stray]
+    assert 5 < len(strays) < 25
+    outcomes = [run(seed, folder / str(seed)) for seed in strays]
+    assert [outcome.breaches for outcome in outcomes] == [[]] * len(strays)
+    for name in ("answer of another", "not found"):
+        assert sum(outcome.met[name] for outcome in outcomes) > 2, name
 
 
 # 324: nothing was ever seen of the account, and the API key was changed: only the first key's reading proves anything.

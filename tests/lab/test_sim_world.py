@@ -11,7 +11,9 @@ from oms.errors import LedgerBusy
 from oms.lab.crash import Steps
 from oms.lab.judge import judge
 from oms.lab.network import WELL, Fate
+from oms.lab.weather import NOT_FOUND, SWAPPED
 from oms.lab.world import Life, World
+from oms.venue.transport import Request
 
 ROWS = [
     {"ticker": "SBXRAIN-A-T10", "side": "bid", "count": 2, "price": "0.01"},
@@ -77,6 +79,48 @@ def test_a_life_that_is_asked_to_stop_leaves_the_rest_queued(folder: Path) -> No
         assert (life.exit_code, life.report.in_doubt, life.crashed) == (143, 0, "")
         assert life.report.queued > 0
         assert judge(world.ledger_path, world.exchange_path, is_settled=False) == []
+
+
+def test_an_answer_to_another_request_settles_nothing(folder: Path) -> None:
+    """The first order's answer comes back for the second one as well, and the first cancel's for the second."""
+    met: list[str] = []
+
+    def fate(request: Request) -> Fate:
+        met.append(request.method)
+        return SWAPPED if request.method != "GET" and met.count(request.method) == 2 else WELL
+
+    singly = {"OMS_SUBMIT__BATCH_SIZE": "1", "OMS_SUBMIT__CONCURRENCY": "1"}
+    with World(folder, settings=singly, fates=fate) as world:
+        rows = [{**ROWS[0], "client_order_id": name} for name in ("a", "b")]
+        world.live("submit", rows)
+        world.live("reconcile")
+        world.live("cancel", ["a", "b"])
+        for _ in range(2):
+            world.live("drain")
+            world.live("reconcile")
+        assert world.network.met["answer of another"] == 2
+        assert judge(world.ledger_path, world.exchange_path, is_settled=True, told=world.told) == []
+        assert {(told.client_order_id, told.status) for told in world.told} >= {("a", "resting"), ("b", "canceled")}
+
+
+def test_a_cancel_that_meets_404_while_its_order_rests_is_made_again(folder: Path) -> None:
+    met: list[str] = []
+
+    def fate(request: Request) -> Fate:
+        met.append(request.method)
+        return NOT_FOUND if request.method == "DELETE" and met.count("DELETE") == 1 else WELL
+
+    with World(folder, fates=fate) as world:
+        world.live("submit", [{**ROWS[0], "client_order_id": "a"}])
+        world.live("cancel", ["a"])
+        for _ in range(2):
+            world.live("drain")
+            world.live("reconcile")
+        assert met.count("DELETE") == 2
+        assert judge(world.ledger_path, world.exchange_path, is_settled=True, told=world.told) == []
+        assert [order.now.status for order in world.exchange.state.accounts[world.exchange.state.user_id].orders] == [
+            "canceled"
+        ]
 
 
 def test_what_has_left_arrives_after_its_sender_has_died(folder: Path) -> None:

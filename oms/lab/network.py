@@ -71,7 +71,7 @@ class Network:
         self.on_arrival: Callable[[wire.Request, wire.Response], None] = lambda request, response: None
         self.met: dict[str, int] = {}  # how many requests met each fate
         self.requests = 0
-        self._successes: dict[str, wire.Response] = {}  # the last one of each kind of write
+        self._successes: dict[str, tuple[str, wire.Response]] = {}  # the last one of each kind of write, and its path
 
     def meet(self, request: Request) -> Fate:
         """The fate of a request that is about to leave."""
@@ -103,14 +103,18 @@ class Network:
         due_us = self.exchange.next_due_us()
         if due_us is not None and fate.fault is not None:  # late and duplicate requests arrive by themselves
             clock.at(due_us, lambda: self.exchange.advance(clock.now_us))
-        before = self._successes.get(_kind(request))
+        returned = self._other(request) if fate.is_swapped else response if fate.returns else None
         if _is_success(request, response):
-            self._successes[_kind(request)] = response
-        returned = before if fate.is_swapped else response if fate.returns else None
+            self._successes[_kind(request)] = request.path, response
         ending = _ending(returned) if returned else OutcomeUnknown("the connection ended without an answer")
         date = next((value for name, value in response.headers if name == "date"), "")
         back_us = fate.back_us + response.delivery.wait_ms * 1000
         clock.at(clock.now_us + back_us, lambda: once(ending, date if isinstance(ending, Answer) else ""))
+
+    def _other(self, request: wire.Request) -> wire.Response | None:
+        """The answer to a write of that kind about another order, if there was one."""
+        path, response = self._successes.get(_kind(request), ("", None))
+        return None if path == request.path and not path.endswith(_TOGETHER) else response
 
 
 class _Once:
@@ -125,8 +129,13 @@ class _Once:
             done(ending, date)
 
 
+_TOGETHER = ("/orders", "/batched")
+
+
 def _kind(request: wire.Request) -> str:
-    return request.path if request.method == "POST" else request.method
+    """Of two writes of one kind an answer to the one looks like an answer to the other."""
+    last = request.path.rpartition("/")[2]
+    return request.method if request.method == "DELETE" and last != "batched" else f"{request.method} {last}"
 
 
 def _is_success(request: wire.Request, response: wire.Response) -> bool:

@@ -63,7 +63,8 @@ class Weather:
             return WELL
         is_write = request.method != "GET"
         if is_write and self._options.stray and self._stray.random() < self._options.stray:
-            return NOT_FOUND if request.method == "DELETE" and self._stray.random() < 0.6 else SWAPPED
+            is_deniable = not request.path.endswith(("/orders", "/batched"))  # it is about one order that is there
+            return NOT_FOUND if is_deniable and self._stray.random() < 0.6 else SWAPPED
         rng = self._rng
         out_us, back_us = rng.randint(200, 40_000), rng.randint(200, 40_000)
         if rng.random() >= (self._options.write_harm if is_write else self._options.read_harm):

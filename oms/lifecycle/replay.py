@@ -329,6 +329,8 @@ def _order_shown(order: Order, event: e.Event) -> Order:
 
 def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, late: bool) -> Order:
     """The order joined with a read of it: fill_count never falls, a terminal status never reopens."""
+    # What the read shows may be younger than the time that was asked for before it.
+    as_of_ms = max(as_of_ms, seen.updated_ts_ms or 0)
     if order.order_id is not None and (seen.order_id != order.order_id or as_of_ms < order.fact_ts_ms):
         return order
     status = _WORDS.get(seen.status)

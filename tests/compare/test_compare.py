@@ -147,7 +147,9 @@ def test_an_accepted_order_is_observed_only_when_the_read_tells_something_new() 
     assert compare.recognize(ACCEPTED, filled, later, "orders") == e.Observed(
         source="orders", as_of_ms=later, order=filled
     )
-    assert compare.recognize(ACCEPTED, filled, SIGNED, "orders") is None, "older than what is known"
+    assert compare.recognize(ACCEPTED, filled, SIGNED, "orders") is not None, "it is younger than the time asked before"
+    older = seen(fill_count_e2=50, remaining_count_e2=50, updated_ts_ms=SIGNED)
+    assert compare.recognize(ACCEPTED, older, SIGNED, "orders") is None, "older than what is known"
 
 
 def test_a_second_order_id_is_told_once() -> None:

@@ -44,8 +44,8 @@ def test_answers_to_other_requests_and_false_denials_are_part_of_the_weather(fol
     assert 5 < len(strays) < 25
     outcomes = [run(seed, folder / str(seed)) for seed in strays]
     assert [outcome.breaches for outcome in outcomes] == [[]] * len(strays)
-    for name in ("answer of another", "not found"):
-        assert sum(outcome.met[name] for outcome in outcomes) > 2, name
+    for name, least in (("answer of another", 4), ("not found", 1)):
+        assert sum(outcome.met[name] for outcome in outcomes) >= least, name
 
 
 # 324: nothing was ever seen of the account, and the API key was changed: only the first key's reading proves anything.

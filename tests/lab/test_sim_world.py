@@ -13,6 +13,7 @@ from oms.lab.judge import judge
 from oms.lab.network import WELL, Fate
 from oms.lab.weather import NOT_FOUND, SWAPPED
 from oms.lab.world import Life, World
+from oms.sandbox.knobs import Knobs
 from oms.venue.transport import Request
 
 ROWS = [
@@ -143,3 +144,20 @@ def test_what_has_left_arrives_after_its_sender_has_died(folder: Path) -> None:
         assert world.live("reconcile").exit_code == 0
         assert placed() == 2
         assert judge(world.ledger_path, world.exchange_path, is_settled=True) == []
+
+
+def test_an_order_that_was_shown_canceled_is_told_to_be(folder: Path) -> None:
+    """Seed 60: the time of a reading was asked before a fact, the reading itself came after its cancel."""
+    met: list[str] = []
+
+    def fate(request: Request) -> Fate:
+        met.append(request.method)
+        if request.method == "DELETE":
+            return Fate("answer lost", returns=False)
+        return Fate("slow", out_us=1_200_000) if "DELETE" in met and "/orders/" in request.path else WELL
+
+    knobs = Knobs(tier="unlimited", skew_ms=2_500, read_lag_ms=900)
+    with World(folder, knobs=knobs, fates=fate) as world:
+        world.live("submit", [{**ROWS[0], "client_order_id": "a"}])
+        assert world.live("cancel", ["a"]).report.counts == {"canceled": 1}
+        assert judge(world.ledger_path, world.exchange_path, is_settled=False, told=world.told) == []

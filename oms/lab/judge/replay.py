@@ -306,7 +306,8 @@ def _shown(order: Order, kind: str, said: Row) -> None:
 def _merged(order: Order, said: Row) -> bool:
     """Join the order with a reading of it; False where the reading is older than what is known, or of another order."""
     seen = said["order"]
-    if order.order_id is not None and (seen["order_id"] != order.order_id or said["as_of_ms"] < order.fact_ts_ms):
+    as_of_ms = max(said["as_of_ms"], seen.get("updated_ts_ms") or 0)
+    if order.order_id is not None and (seen["order_id"] != order.order_id or as_of_ms < order.fact_ts_ms):
         return False
     filled, remaining = seen["fill_count_e2"], seen["remaining_count_e2"]
     status = seen["status"]

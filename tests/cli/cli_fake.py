@@ -75,6 +75,7 @@ def order(row: int = 1, **changes: Any) -> OrderRecord:
         "sent_at": AT,
         "updated_at": AT,
         "state": "accepted",
+        "change_state": None,
     }
     return OrderRecord(**{**fields, **changes})
 
@@ -108,9 +109,8 @@ def stop(code: str, exit_code: int) -> Stop:
 
 def reconciled(**changes: Any) -> ReconcileReport:
     """A reconcile that found nothing to do, but for the changes."""
-    fields: dict[str, Any] = dict.fromkeys(
-        ("resolved", "found", "absent", "late", "updated", "fills", "in_doubt", "queued", "external", "positions"), 0
-    )
+    counts = ("resolved", "found", "absent", "late", "updated", "fills", "in_doubt", "queued", "external", "positions")
+    fields: dict[str, Any] = dict.fromkeys((*counts, "external_fills", "settlements"), 0)
     fields |= {"halted": None} | {
         "environment": "sandbox",
         "breaks": (),

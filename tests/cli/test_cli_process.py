@@ -370,6 +370,6 @@ def test_a_read_only_directory_and_no_home_are_enough(words: tuple[str, ...], tm
 
 def test_the_shell_can_complete_commands_and_options() -> None:
     done = call(_OMS_COMPLETE="bash_complete", COMP_WORDS="oms re", COMP_CWORD="1")
-    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == {"reconcile", "resolve"}
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == {"reconcile", "report", "resolve"}
     done = call(_OMS_COMPLETE="bash_complete", COMP_WORDS="oms submit --dry", COMP_CWORD="2")
     assert "--dry-run" in done.stdout

@@ -44,6 +44,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: str  # of its create command: queued, on_wire, in_doubt, accepted, refused, withdrawn, absent, parked
     change_state: str | None  # of its latest amend or decrease
     cancel_state: str | None = None  # of its latest cancel command, if there is one
+    order_group_id: str | None = None  # the order group it was placed in
 
 
 class BreakRecord(msgspec.Struct, frozen=True, kw_only=True):

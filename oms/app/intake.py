@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,11 @@ from typing import Any, BinaryIO
 from oms.errors import InputError
 from oms.intake import batches, ids
 from oms.intake.batches import Survey
+from oms.intake.dialects import NO_GROUPS
 from oms.intake.intents import Intent
 from oms.intake.readers import Format, Row, format_of, object_rows, read_rows, sniff
+from oms.ledger.groups import names
+from oms.ledger.ledger import Ledger
 from oms.ledger.record import NewBatch
 from oms.units import format_count, format_dollars
 
@@ -28,6 +31,7 @@ class Offer:
     key: bytes
     name: str | None
     source: str
+    groups: Mapping[str, str] = NO_GROUPS
 
     def batch(self, ttl_us: int | None) -> NewBatch:
         return NewBatch(
@@ -41,47 +45,97 @@ class Offer:
         )
 
     def intents(self) -> Iterator[Intent]:
-        return batches.intents(self.rows(), self.key, self.survey)
+        return batches.intents(self.rows(), self.key, self.survey, self.groups)
 
 
-def offer_objects(orders: Iterable[object], name: str | None, source: str, now_us: int) -> Offer:
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """The order groups that rows may name, and the one of those that name none."""
+
+    groups: Mapping[str, str] = NO_GROUPS
+    default: str | None = None
+
+    def of(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """The rows, the default group in those without one."""
+        return rows if self.default is None else map(self._with_default, rows)
+
+    def _with_default(self, row: Row) -> Row:
+        line, fields = row
+        if isinstance(fields, tuple) or fields.get("order_group"):
+            return row
+        return line, {**fields, "order_group": self.default}
+
+
+UNGROUPED = Grouping()
+
+
+class GroupsWhenAsked(Mapping[str, str]):
+    """The ledger's order groups, read when the first row names one; none where there is no ledger."""
+
+    def __init__(self, ledger: Callable[[], Ledger | None]) -> None:
+        self._ledger = ledger
+        self._names: dict[str, str] | None = None
+
+    def _known(self) -> dict[str, str]:
+        if self._names is None:
+            ledger = self._ledger()
+            self._names = {} if ledger is None else names(ledger)
+        return self._names
+
+    def __getitem__(self, name: str) -> str:
+        return self._known()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+
+def offer_objects(
+    orders: Iterable[object], name: str | None, source: str, now_us: int, grouping: Grouping = UNGROUPED
+) -> Offer:
     """Rows given as mappings. Without a name they are a new intent each time, unless all bring their own ids."""
     given = list(object_rows(orders))
 
     def rows() -> Iterator[Row]:
-        return iter(given)
+        return grouping.of(iter(given))
 
-    survey = batches.survey(rows(), now_us)
+    survey = batches.survey(rows(), now_us, grouping.groups)
     survey.check(new=False)
     is_own = survey.own_ids == survey.count
     key = survey.key(name) if name is not None or is_own else ids.key_of_nonce(os.urandom(16))
-    return Offer(rows, survey, key, name, source)
+    return Offer(rows, survey, key, name, source, grouping.groups)
 
 
 @contextmanager
-def offer_file(path: Path | None, stdin: BinaryIO | None, name: str | None, now_us: int) -> Iterator[Offer]:
+def offer_file(
+    path: Path | None, stdin: BinaryIO | None, name: str | None, now_us: int, grouping: Grouping = UNGROUPED
+) -> Iterator[Offer]:
     """Rows of a file, or of standard input spooled to a private file, because a batch is read twice."""
     if path is None:
         assert stdin is not None
         with _spooled(stdin) as spool:
-            yield _offer_stream(spool, sniff(spool), name, "stdin", now_us)
+            yield _offer_stream(spool, sniff(spool), name, "stdin", now_us, grouping)
         return
     try:
         stream = path.open("rb")
     except OSError as exc:
         raise InputError(f"{path} cannot be read: {exc.strerror}", hint="name a file that this user can read") from exc
     with stream:
-        yield _offer_stream(stream, format_of(path.name), name, "file", now_us)
+        yield _offer_stream(stream, format_of(path.name), name, "file", now_us, grouping)
 
 
-def _offer_stream(stream: BinaryIO, form: Format, name: str | None, source: str, now_us: int) -> Offer:
+def _offer_stream(
+    stream: BinaryIO, form: Format, name: str | None, source: str, now_us: int, grouping: Grouping
+) -> Offer:
     def rows() -> Iterator[Row]:
         stream.seek(0)
-        return iter(read_rows(stream, form))
+        return grouping.of(iter(read_rows(stream, form)))
 
-    survey = batches.survey(rows(), now_us)
+    survey = batches.survey(rows(), now_us, grouping.groups)
     survey.check(new=False)
-    return Offer(rows, survey, survey.key(name), name, source)
+    return Offer(rows, survey, survey.key(name), name, source, grouping.groups)
 
 
 @contextmanager
@@ -113,5 +167,6 @@ def previews(offer: Offer) -> Iterator[dict[str, Any]]:
             "reduce_only": intent.reduce_only,
             "expiration_time": intent.expiration_time,
             "subaccount": intent.subaccount,
+            "order_group_id": intent.order_group_id,
             "tag": intent.tag,
         }

@@ -39,6 +39,7 @@ class Placing(Core):
         orders: Iterable[object],
         *,
         batch: str | None = None,
+        order_group: str | None = None,
         ttl_s: int | None = None,
         send: bool = True,
         wait: bool = True,
@@ -51,7 +52,7 @@ class Placing(Core):
         recorded (InputError with every problem; LimitExceeded where it is over a limit of yours). The report tells
         what became of each; see `run_orders`.
         """
-        offer = intake.offer_objects(orders, batch, "api", self._now_us())
+        offer = intake.offer_objects(orders, batch, "api", self._now_us(), self._grouping(order_group))
         return self._submit(offer, ttl_s, send=send, wait=wait, confirm=None, progress=progress or silent)
 
     def submit_file(
@@ -60,6 +61,7 @@ class Placing(Core):
         *,
         stdin: BinaryIO | None = None,
         batch: str | None = None,
+        order_group: str | None = None,
         ttl_s: int | None = None,
         send: bool = True,
         wait: bool = True,
@@ -73,7 +75,7 @@ class Placing(Core):
         recorded where the design wants a question (prod, more than one order), `resume` before rows are sent that
         were recorded over 15 minutes ago; False raises ConfirmationNeeded.
         """
-        with self._offer_file(path, stdin, batch) as offer:
+        with self._offer_file(path, stdin, batch, order_group) as offer:
             known = self._known(offer.batch(None))
             if known is not None and send:
                 self._ask_stale(known.key, resume)
@@ -122,24 +124,37 @@ class Placing(Core):
         )
         return reports.of_drain(ledger, ended, began_us)
 
-    def preview(self, orders: Iterable[object], *, batch: str | None = None) -> list[dict[str, Any]]:
-        """The normalized rows with the ids they would have; no key, no network, no ledger. Raises InputError."""
-        offer = intake.offer_objects(orders, batch, "api", self._now_us())
+    def preview(
+        self, orders: Iterable[object], *, batch: str | None = None, order_group: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The normalized rows with the ids they would have; no key, no network. Raises InputError.
+
+        No ledger either, but where a row names an order group.
+        """
+        offer = intake.offer_objects(orders, batch, "api", self._now_us(), self._grouping(order_group))
         offer.survey.check()
         return list(intake.previews(offer))
 
     def preview_file(
-        self, path: Path | None, *, stdin: BinaryIO | None = None, batch: str | None = None
+        self,
+        path: Path | None,
+        *,
+        stdin: BinaryIO | None = None,
+        batch: str | None = None,
+        order_group: str | None = None,
     ) -> Iterator[dict[str, Any]]:
         """As `preview`, for a file or stream, row by row."""
-        with self._offer_file(path, stdin, batch) as offer:
+        with self._offer_file(path, stdin, batch, order_group) as offer:
             offer.survey.check()
             yield from intake.previews(offer)
 
     def _offer_file(
-        self, path: Path | None, stdin: BinaryIO | None, batch: str | None
+        self, path: Path | None, stdin: BinaryIO | None, batch: str | None, order_group: str | None
     ) -> AbstractContextManager[intake.Offer]:
-        return intake.offer_file(path, stdin, batch, self._now_us())
+        return intake.offer_file(path, stdin, batch, self._now_us(), self._grouping(order_group))
+
+    def _grouping(self, default: str | None) -> intake.Grouping:
+        return intake.Grouping(intake.GroupsWhenAsked(self._open_or_none), default)
 
     def _submit(
         self,

@@ -57,6 +57,7 @@ def order_record(row: "Row[Any]", environment: str, *, preexisting: bool = False
         state=r["command_state"],
         cancel_state=r["cancel_state"],
         change_state=r["change_state"],
+        order_group_id=r["order_group_id"],
     )
 
 

@@ -34,6 +34,7 @@ ROW_FLAGS = {
     "--subaccount": "subaccount",
     "--self-trade-prevention-type": "self_trade_prevention_type",
     "--submit-before": "submit_before",
+    "--order-group": "order_group",
     "--tag": "tag",
 }
 ROW_SWITCHES = {"--post-only": "post_only", "--reduce-only": "reduce_only"}
@@ -49,6 +50,7 @@ FLAG_HELP = {
     "--client-order-id": "Your own id; else oms derives one.",
     "--expiration-time": "When the exchange shall end the order.",
     "--submit-before": "When it is too late to send it.",
+    "--order-group": "Order group, by name or id; beside FILE for all rows without one.",
     "--tag": "A word of your own, kept with the order.",
 }
 
@@ -92,15 +94,15 @@ def submit(
     send what is pending from earlier runs. Running the same file again places nothing twice.
     """
     row = {field: value for field, value in flags.items() if value is not None}
+    group = row.pop("order_group", None) if file is not None and set(row) == {"order_group"} else None
     _refuse_mixtures(file=file, row=row, retry=retry, batch=batch, ttl=ttl, dry_run=dry_run)
     if dry_run:
-        return _dry_run(invocation, file, row, batch)
+        return _dry_run(invocation, file, row, batch, group)
     with invocation.run() as oms:
         with invocation.notes.progress() as progress:
             if file is not None:
-                report = _submit_file(
-                    invocation, oms, file, yes, batch=batch, ttl_s=ttl, wait=not no_wait, progress=progress
-                )
+                call = {"batch": batch, "order_group": group, "ttl_s": ttl, "wait": not no_wait, "progress": progress}
+                report = _submit_file(invocation, oms, file, yes, **call)
             elif row:
                 report = _submit_row(oms, row, batch=batch, ttl_s=ttl, wait=not no_wait, progress=progress)
             elif retry is not None:
@@ -189,7 +191,9 @@ def _resume_question(invocation: Invocation, yes: bool) -> "Callable[[ResumeProm
     return confirm
 
 
-def _dry_run(invocation: Invocation, file: str | None, row: Mapping[str, Any], batch: str | None) -> int:
+def _dry_run(
+    invocation: Invocation, file: str | None, row: Mapping[str, Any], batch: str | None, group: str | None
+) -> int:
     from oms.cli.columns import ORDERS
 
     with invocation.oms() as oms:
@@ -197,9 +201,9 @@ def _dry_run(invocation: Invocation, file: str | None, row: Mapping[str, Any], b
             with flags_named():
                 orders: Iterable[object] = oms.preview([row])
         elif file == "-":
-            orders = oms.preview_file(None, stdin=stdin_bytes(invocation), batch=batch)
+            orders = oms.preview_file(None, stdin=stdin_bytes(invocation), batch=batch, order_group=group)
         else:
-            orders = oms.preview_file(Path(file), batch=batch)
+            orders = oms.preview_file(Path(file), batch=batch, order_group=group)
         count = Count(orders)
         left_out = invocation.answer.rows(ORDERS, count, stdout.TERMINAL_ROWS)
         if left_out:

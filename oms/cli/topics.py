@@ -62,7 +62,8 @@ A row of input: CSV with a header, JSON lines, a JSON list, or the flags of `oms
     side, price                   without action: bid or ask, dollars of YES
     client_order_id               your own id, 1 to 64 of A-Z a-z 0-9 _ -; else oms derives one
     time_in_force                 good_till_canceled (default), immediate_or_cancel, fill_or_kill
-    post_only, reduce_only, expiration_time, subaccount, self_trade_prevention_type, submit_before, tag
+    post_only, reduce_only, expiration_time, subaccount, self_trade_prevention_type, submit_before,
+    order_group, tag
 
 A batch is all or nothing: with one bad row nothing is recorded or sent, and every bad row is named.
 The same file again is the same orders: nothing is placed twice. --batch NAME says that they are meant anew.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from oms.errors import InputError, Problem
 from oms.intake import ids
-from oms.intake.dialects import past_times, validate
+from oms.intake.dialects import NO_GROUPS, past_times, validate
 from oms.intake.intents import Intent
 from oms.intake.readers import Row
 from oms.lifecycle.states import Side
@@ -73,17 +73,18 @@ def _refusal(problems: tuple[Problem, ...], total: int) -> InputError:
     )
 
 
-def survey(rows: Iterable[Row], now_us: int | None = None) -> Survey:
+def survey(rows: Iterable[Row], now_us: int | None = None, groups: Mapping[str, str] = NO_GROUPS) -> Survey:
     """Validate every row and digest them all, in flat memory. Raises nothing on any content.
 
-    `now_us` (exchange time) finds times in the past; they are listed apart, see `Survey.check`.
+    `now_us` (exchange time) finds times in the past; they are listed apart, see `Survey.check`. `groups` are the order
+    groups that rows may name.
     """
     problems, past = _Problems(), _Problems()
     digest = _content_hash()
     seen: dict[int, int | None] = {}
     count = cost_e8 = 0
     for line, row in rows:
-        intent = row if isinstance(row, tuple) else validate(row, line)
+        intent = row if isinstance(row, tuple) else validate(row, line, groups=groups)
         if isinstance(intent, tuple):
             # A problem without a line is one of the whole input, not of a row.
             count += not isinstance(row, tuple) or line is not None
@@ -127,7 +128,9 @@ def _used_twice(intent: Intent, line: int | None, seen: dict[int, int | None]) -
     return (Problem(line, "client_order_id", reason),)
 
 
-def intents(rows: Iterable[Row], key: bytes, expected: Survey | None = None) -> Iterator[Intent]:
+def intents(
+    rows: Iterable[Row], key: bytes, expected: Survey | None = None, groups: Mapping[str, str] = NO_GROUPS
+) -> Iterator[Intent]:
     """The intents of a batch in order, each with its client_order_id: the second pass over the same rows.
 
     Raises InputError at a bad row and, with `expected`, where the rows are not those that were surveyed (the file was
@@ -136,7 +139,7 @@ def intents(rows: Iterable[Row], key: bytes, expected: Survey | None = None) -> 
     digest = _content_hash()
     number = 0
     for number, (line, row) in enumerate(rows, 1):
-        intent = row if isinstance(row, tuple) else validate(row, line)
+        intent = row if isinstance(row, tuple) else validate(row, line, groups=groups)
         if isinstance(intent, tuple):
             raise _refusal(intent, len(intent))
         text = ids.normalized(intent)

@@ -21,6 +21,7 @@ Everything that is wrong with a row is reported, not only the first thing. The r
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from oms.errors import Problem
@@ -31,7 +32,7 @@ from oms.intake.wording import clipped, nearest
 from oms.lifecycle.states import Action, Outcome, SelfTradePrevention, Side, TimeInForce
 from oms.units import DOLLAR_E6
 
-__all__ = ["KEYS", "PRICE_KEYS", "past_times", "unknown_key", "validate"]
+__all__ = ["KEYS", "NO_GROUPS", "PRICE_KEYS", "past_times", "unknown_key", "validate"]
 
 PRICE_KEYS = ("price", "yes_price", "no_price", "yes_price_dollars", "no_price_dollars")
 KEYS = (
@@ -48,21 +49,27 @@ KEYS = (
     "subaccount",
     "self_trade_prevention_type",
     "submit_before",
+    "order_group",
     "tag",
     "type",
 )
 
 _KEY_SET = frozenset(KEYS)
+NO_GROUPS: Mapping[str, str] = MappingProxyType({})
 _Fault: TypeAlias = tuple[str, str]  # field, reason
 T = TypeVar("T")
 
 
 def validate(
-    row: Mapping[str, object], line: int | None = None, now_us: int | None = None
+    row: Mapping[str, object],
+    line: int | None = None,
+    now_us: int | None = None,
+    groups: Mapping[str, str] = NO_GROUPS,
 ) -> Intent | tuple[Problem, ...]:
     """The intent of one row, or every problem of it (never empty).
 
     The intent's `client_order_id` is the caller's own (`own_id`), else "" until `ids.assign` derives it.
+    `groups` are the order groups that a row may name, and their ids; asked only where a row names one.
     With `now_us` (exchange time) an expiration_time or submit_before in the past is a problem as well.
     Raises nothing on any content.
     """
@@ -97,6 +104,8 @@ def validate(
     submit_before_us = _read(faults, "submit_before", fields.read_submit_before, get("submit_before"), None)
     own_id = _read(faults, "client_order_id", fields.read_client_order_id, get("client_order_id"), None)
     tag = _read(faults, "tag", fields.read_tag, get("tag"), None)
+    group_of = partial(fields.read_order_group, groups=groups)
+    group = _read(faults, "order_group", group_of, get("order_group"), None)
     if terms is not None and expiration_time is not None and terms.time_in_force is not _GTC:
         faults.append(("expiration_time", f"cannot go with {terms.time_in_force}: it needs {_GTC}"))
     if faults or ticker is None or count_e2 is None or leg is None or terms is None:
@@ -118,6 +127,7 @@ def validate(
         own_id is not None,
         tag,
         submit_before_us,
+        group,
     )
     return intent if now_us is None else past_times(intent, line, now_us) or intent
 

@@ -24,6 +24,7 @@ __all__ = [
     "read_count",
     "read_dollars",
     "read_expiration_time",
+    "read_order_group",
     "read_subaccount",
     "read_submit_before",
     "read_tag",
@@ -39,6 +40,8 @@ LATEST_SECONDS = 99_999_999_999  # the year 5138; a larger number is millisecond
 _TICKER = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 # The REST spec does not say; FIX allows 64 characters, and a `.` in an id was refused live.
 _CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+# What the exchange gives out: a UUID. A name given here is never taken for one.
+_GROUP_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 
@@ -201,6 +204,17 @@ def read_client_order_id(value: Raw) -> str | None:
     if _CLIENT_ORDER_ID.fullmatch(text) is None:
         raise ValueError(f"{shown(text)} is not an id the exchange takes: 1 to 64 of A-Z a-z 0-9 _ -")
     return text
+
+
+def read_order_group(value: Raw, groups: Mapping[str, str]) -> str | None:
+    """The order_group_id of a group that is named as it is called here, or by its id."""
+    text = _quoted(value)
+    known = groups.get(text)
+    if known is not None:
+        return known
+    if _GROUP_ID.fullmatch(text) is not None:
+        return text
+    raise ValueError(f"{shown(text)} is not an order group of this ledger, and no order_group_id: see `oms groups`")
 
 
 def read_tag(value: Raw) -> str | None:

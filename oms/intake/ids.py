@@ -57,10 +57,12 @@ def normalized(intent: Intent) -> str:
     """The wire fields of an intent as one canonical text (version 1).
 
     What does not reach the exchange (tag, submit_before, the words in which it was entered) is not part of it. No
-    subaccount and subaccount 0 are the same account. No component can contain the separator.
+    subaccount and subaccount 0 are the same account. An order group is a component that is there only where the row
+    names one. No component can contain the separator.
     """
     own = intent.client_order_id if intent.own_id else ""
     expires = "" if intent.expiration_time is None else intent.expiration_time
+    group = () if intent.order_group_id is None else (f"group={intent.order_group_id}",)
     return "|".join(
         (
             "v1",
@@ -71,6 +73,7 @@ def normalized(intent: Intent) -> str:
             intent.self_trade_prevention_type,
             f"{intent.post_only:d}|{intent.reduce_only:d}|{expires}|{intent.subaccount or 0}",
             own,
+            *group,
         )
     )
 
@@ -162,6 +165,7 @@ def assign(intent: Intent, key: bytes, row: int, text: str | None = None) -> Int
         False,
         intent.tag,
         intent.submit_before_us,
+        intent.order_group_id,
     )
 
 

@@ -28,6 +28,7 @@ class Intent:
     own_id: bool = False  # the caller brought the client_order_id
     tag: str | None = None
     submit_before_us: int | None = None
+    order_group_id: str | None = None
 
     @property
     def outcome_price_e6(self) -> int:
@@ -52,6 +53,8 @@ def request_body(intent: Intent) -> str:
         text += f',"expiration_time":{intent.expiration_time:d}'
     if intent.subaccount is not None:
         text += f',"subaccount":{intent.subaccount:d}'
+    if intent.order_group_id is not None:
+        text += f',"order_group_id":{_quoted(intent.order_group_id)}'
     return text + "}"
 
 

@@ -32,11 +32,12 @@ _ALIASES = {
     "id": "client_order_id",
     "ttl": "submit_before",
     "note": "tag",
+    "order_group_id": "order_group",
+    "group": "order_group",
 }
 _WITHOUT_SUCCESSOR = {
     "buy_max_cost": "; Kalshi's V2 has no counterpart: use count and price with time_in_force fill_or_kill",
     "sell_position_floor": "; Kalshi's V2 has no counterpart: use reduce_only with immediate_or_cancel",
-    "order_group_id": "; oms does not send it",
     "cancel_order_on_pause": "; oms does not send it",
     "exchange_index": "; oms does not send it, the exchange routes by ticker",
 }

@@ -55,6 +55,7 @@ _INTENT = (
     "own_id",
     "tag",
     "submit_before_us",
+    "order_group_id",
 )
 
 

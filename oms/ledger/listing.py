@@ -329,6 +329,7 @@ def intent_of(row: Row[Any]) -> Intent:
         outcome=Outcome(r["outcome"]),
         tag=r["tag"],
         submit_before_us=r["submit_before_us"],
+        order_group_id=r["order_group_id"],
     )
 
 

@@ -170,7 +170,9 @@ BAD = [
     row("did you mean count?", count_fp='"1.00"'),
     row("did you mean ticker?", tickr='"A"'),
     row("V2 has no counterpart", buy_max_cost="100"),
-    row("oms does not send it", order_group_id='"g"'),
+    row("did you mean order_group?", order_group_id='"g"'),
+    row("is not an order group of this ledger", order_group='"pins"'),
+    row("has to be text", order_group="7"),
     row("the fields are ticker, action", "qqqq", qqqq="1"),
     row("not a known field", "a\\x1b", **{"a\\u001b": "1"}),
     # JSON lines

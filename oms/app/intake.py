@@ -4,14 +4,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from oms.errors import InputError
 from oms.intake import batches, ids
 from oms.intake.batches import Survey
-from oms.intake.dialects import NO_GROUPS
 from oms.intake.intents import Intent
 from oms.intake.readers import Format, Row, format_of, object_rows, read_rows, sniff
 from oms.ledger.groups import names
@@ -31,7 +30,7 @@ class Offer:
     key: bytes
     name: str | None
     source: str
-    groups: Mapping[str, str] = NO_GROUPS
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def batch(self, ttl_us: int | None) -> NewBatch:
         return NewBatch(
@@ -52,7 +51,7 @@ class Offer:
 class Grouping:
     """The order groups that rows may name, and the one of those that name none."""
 
-    groups: Mapping[str, str] = NO_GROUPS
+    groups: Mapping[str, str] = field(default_factory=dict)
     default: str | None = None
 
     def of(self, rows: Iterator[Row]) -> Iterator[Row]:

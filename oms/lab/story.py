@@ -418,7 +418,7 @@ class Story:
         return self._is_made
 
     def note_rows(self) -> None:
-        """Remember which row every id in the ledger stands for (its tag, which a retry takes over), and if it is late."""
+        """Remember which row every id in the ledger stands for (its tag, which a retry takes over), and if late."""
         self._late = []
         with self._ledger() as ledger:
             for name, tag, is_late in ledger.execute("SELECT client_order_id, tag, late FROM orders"):

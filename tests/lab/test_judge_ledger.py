@@ -222,6 +222,14 @@ def accepted_without_order_id(pair: Pair) -> None:
     pair.spoil("UPDATE orders SET order_id = NULL WHERE status = 'resting'")
 
 
+def found_under_an_own_id(pair: Pair) -> None:
+    """The order that was found for a lost answer under a caller's own id is another one."""
+    key = pair.one("client_order_id = 'lostTrue'")["key"]
+    change = "UPDATE events SET data = json_set(data, '$.order.initial_count_e2', 7) WHERE kind = 'found'"
+    pair.spoil(f"{change} AND order_key = ?", key)
+    pair.rechain()
+
+
 def impossible_decision(pair: Pair) -> None:
     key = pair.one("status = 'resting'")["key"]
     pair.tell(key, "withdrawn", pair.command(key), reason="expired")
@@ -332,6 +340,7 @@ PLANTED: list[tuple[Plant, str, str]] = [
     (order_id_without_proof, "I9", "proofs of acceptance"),
     (order_id_of_another, "I9", "proofs of acceptance"),
     (accepted_without_order_id, "I9", "proofs of acceptance"),
+    (found_under_an_own_id, "I21", "orders found under own ids"),
     (impossible_decision, "I10", "moves of commands"),
     (attempt_left_out, "I10", "moves of commands"),
     (fill_count_fell, "I10", "status and fill_count"),

@@ -129,6 +129,25 @@ def successes_have_proof(case: Case) -> Said:
             yield name, f"{owners[order_id]} intents claim the order {order_id}"
 
 
+def own_ids_are_no_proof_alone(case: Case) -> Said:
+    """I21: anybody may use a caller's own id; the order first found under it must be what was asked for."""
+    proven: set[int] = set()
+    for event, said in case.history():
+        key, name = event["order_key"], case.name(event["order_key"])
+        if name is None or key in proven or event["kind"] not in _SHOWS:
+            continue
+        proven.add(key)
+        if event["kind"] == "found" and case.orders[name]["own_id"]:
+            seen = said.get("order", {})
+            shown = {**seen, "count_e2": seen.get("initial_count_e2")}
+            for field in ("ticker", "side", "price_e6", "count_e2"):
+                if shown.get(field) != case.orders[name][field]:
+                    yield (
+                        name,
+                        f"{name}, an id of the caller's own, was found with {field} {shown.get(field)}, and taken",
+                    )
+
+
 def nothing_goes_back(case: Case) -> Said:
     """I10."""
     ended: dict[int, str] = {}

@@ -158,6 +158,7 @@ RULES = (
     Rule("I6", "attempts after an outcome", history.nothing_is_sent_after_its_outcome, "events", _BREACH),
     Rule("I8", "ends of doubt", history.doubt_ends_by_evidence, "events", _BREACH),
     Rule("I9", "proofs of acceptance", history.successes_have_proof, "orders", _BREACH),
+    Rule("I21", "orders found under own ids", history.own_ids_are_no_proof_alone, "orders", _BREACH),
     Rule("I10", "moves of commands", history.moves_are_allowed, "events", _BREACH),
     Rule("I10", "status and fill_count", history.nothing_goes_back, "orders", _BREACH),
     Rule("I11", "trades of the ledger", history.trades_count_once, "fills", _DAMAGE),

@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, and_, bindparam, select, text
+from sqlalchemy.engine import Connection
 
 from oms.ledger import schema
 from oms.ledger.bulk import execute, placeholder
@@ -220,15 +221,16 @@ _READINGS = text(
 def _held(ledger: Ledger, instants: set[tuple[int, int]]) -> dict[tuple[int, int], int]:
     """(subaccount, ms) -> the most that orders resting then could hold back, dollars x 10^6.
 
-    Told by what is known now: an order that was amended is taken to have had its present terms, and one made elsewhere
-    to have had its present count.
+    An order that was amended is taken for the larger of what was recorded and what rests now. One made elsewhere that
+    ended is taken to have rested until that was last seen.
     """
     if not instants:
         return {}
     with ledger.read() as connection:
-        orders = connection.execute(_RESTED, {"first_ms": min(ms for _, ms in instants)}).all()
-        traded = _traded(connection, [row.key for row in orders if row.key is not None])
-    changes = sorted(change for row in orders for change in _changes(row, traded.get(row.key, [])))
+        first_ms = min(ms for _, ms in instants)
+        orders = connection.execute(_RESTED, {"first_ms": first_ms}).all()
+        traded = _traded(connection, [row.order_id for row in orders], first_ms)
+    changes = sorted(change for row in orders for change in _changes(row, traded.get(row.order_id, [])))
     now: dict[int, int] = {}
     held: dict[tuple[int, int], int] = {}
     done = 0
@@ -243,36 +245,50 @@ def _held(ledger: Ledger, instants: set[tuple[int, int]]) -> dict[tuple[int, int
 
 def _changes(order: Row[Any], trades: list[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
     """(ms, subaccount, dollars x 10^6) by which an order held back more or less: made, traded, ended."""
-    left_e2 = order.count_e2
-    holds = hold_e6(order.side, order.price_e6, left_e2)
+    left_e2 = max(order.count_e2, order.working_count_e2)
+    holds = _hold_e6(order, left_e2)
     yield order.created_ts_ms, order.of, holds
     for ts_ms, count_e2 in sorted(trades):
         if ts_ms >= order.ended_ms:
             break
         left_e2 = max(0, left_e2 - count_e2)
-        before, holds = holds, hold_e6(order.side, order.price_e6, left_e2)
+        before, holds = holds, _hold_e6(order, left_e2)
         yield ts_ms, order.of, holds - before
     yield order.ended_ms, order.of, -holds
 
 
-def _traded(connection: Any, keys: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
-    found: dict[int, list[tuple[int, int]]] = {}
-    for start in range(0, len(keys), 500):
-        for row in connection.execute(_TRADED, {"keys": list(keys[start : start + 500])}):
-            found.setdefault(row[0], []).append((row[1], row[2]))
+def _hold_e6(order: Row[Any], count_e2: int) -> int:
+    return max(hold_e6(order.side, price_e6, count_e2) for price_e6 in (order.price_e6, order.working_price_e6))
+
+
+def _traded(connection: Connection, order_ids: Sequence[str], first_ms: int) -> dict[str, list[tuple[int, int]]]:
+    """order_id -> (ms, contracts) of its trades."""
+    rows: list[Any] = list(connection.execute(_STRANGE_TRADED, {"first_ms": first_ms}))
+    for start in range(0, len(order_ids), 500):
+        rows += connection.execute(_TRADED, {"ids": list(order_ids[start : start + 500])})
+    found: dict[str, list[tuple[int, int]]] = {}
+    for order_id, ts_ms, count_e2 in rows:
+        found.setdefault(order_id, []).append((ts_ms, count_e2))
     return found
 
 
 _FOREVER_MS = 2**62
 # Orders that rested at some time from then on, and until when: until the last fact about those that ended.
 _RESTED = text(
-    "SELECT key, coalesce(subaccount, 0) AS of, side, working_price_e6 AS price_e6, working_count_e2 AS count_e2,"  # noqa: S608
+    "SELECT order_id, coalesce(subaccount, 0) AS of, side, price_e6, working_price_e6, count_e2, working_count_e2,"  # noqa: S608
     f" created_ts_ms, CASE status WHEN 'resting' THEN {_FOREVER_MS} ELSE fact_ts_ms END AS ended_ms FROM orders"
-    " WHERE created_ts_ms IS NOT NULL AND (status = 'resting' OR (fact_ts_ms > :first_ms"
+    " WHERE created_ts_ms IS NOT NULL AND order_id IS NOT NULL AND (status = 'resting' OR (fact_ts_ms > :first_ms"
     " AND fact_ts_ms > created_ts_ms AND time_in_force = 'good_till_canceled')) UNION ALL"
-    " SELECT NULL, coalesce(subaccount, 0), side, price_e6,"
-    " CASE status WHEN 'resting' THEN remaining_count_e2 ELSE initial_count_e2 - fill_count_e2 END,"
+    " SELECT order_id, coalesce(subaccount, 0), side, price_e6, price_e6, initial_count_e2, initial_count_e2,"
     f" coalesce(created_ts_ms, 0), CASE status WHEN 'resting' THEN {_FOREVER_MS} ELSE as_of_ms END FROM external_orders"
-    " WHERE status = 'resting' OR (status = 'canceled' AND as_of_ms > :first_ms)"
+    " WHERE status = 'resting' OR as_of_ms > :first_ms"
 )
-_TRADED = select(_f.order_key, _f.ts_ms, _f.count_e2).where(_f.order_key.in_(bindparam("keys", expanding=True)))
+_TRADED = (
+    select(_o.order_id, _f.ts_ms, _f.count_e2)
+    .join(schema.orders, _o.key == _f.order_key)
+    .where(text("orders.order_id IS NOT NULL"), _o.order_id.in_(bindparam("ids", expanding=True)))
+)
+_STRANGE_TRADED = text(
+    "SELECT order_id, ts_ms, count_e2 FROM fills WHERE order_key IS NULL"
+    " AND order_id IN (SELECT order_id FROM external_orders WHERE status = 'resting' OR as_of_ms > :first_ms)"
+)

@@ -10,8 +10,8 @@ from oms.ledger import actions, groups, listing
 from oms.ledger.actions import ActionEntry
 from oms.ledger.engine import real_path
 from oms.ledger.halt import halt_path
-from oms.lifecycle.actions import ActionRecorded, Decided
-from oms.lifecycle.states import DOUBTFUL, ActionKind, CommandState
+from oms.lifecycle.actions import WAYS_OUT, ActionRecorded, Decided
+from oms.lifecycle.states import DOUBTFUL, UNFINISHED, ActionKind, CommandState
 from oms.records import ActionRecord, ActionReport, ClearReport, GroupRecord, RestingRecord
 from oms.units import format_count, format_time, parse_count
 
@@ -102,9 +102,11 @@ class Guarding(Core):
         """
         limit_e2 = _limit_e2(limit)
         with self._session() as session:
+            resumed = _resumed(session, name or "", _limit_body(limit_e2, subaccount))
+            if resumed is not None:
+                return _action_report(session, resumed)
             if name is not None:
                 _check_name(session, name)
-            _refuse_doubtful_create(session)
             seen = session.venue.groups.list_groups(subaccount)
             wanted = ActionRecorded(
                 kind=ActionKind.GROUP_CREATE,
@@ -153,6 +155,10 @@ class Guarding(Core):
     def _change_group(self, name: str, kind: ActionKind, body: str) -> ActionReport:
         with self._session() as session:
             group = _group(session, name)
+            if kind not in WAYS_OUT and any(
+                entry.recorded.target == group.order_group_id for entry in actions.unfinished(session.ledger)
+            ):
+                _resolve(session)  # what is still on its way must not come after this
             wanted = ActionRecorded(
                 kind=kind, target=group.order_group_id, subaccount=group.subaccount or None, body=body, purpose="group"
             )
@@ -216,13 +222,32 @@ def _check_name(session: "Session", name: str) -> None:
         raise InputError(f"there is an order group {name!r} already", hint="`oms groups` lists them")
 
 
-def _refuse_doubtful_create(session: "Session") -> None:
-    for entry in actions.unfinished(session.ledger):
-        if entry.kind is ActionKind.GROUP_CREATE:
+def _resumed(session: "Session", name: str, body: str) -> ActionEntry | None:
+    """The same group_create of a run that ended early, where it turns out to have made the group (P6).
+
+    Raises InputError while it is not known what became of one: another new group could not be told from it.
+    """
+    left = [entry for entry in actions.unfinished(session.ledger) if entry.kind is ActionKind.GROUP_CREATE]
+    if left:
+        _resolve(session)
+    for key in [entry.key for entry in left]:
+        entry = actions.entry_of(session.ledger, key)
+        assert entry is not None
+        if entry.state in UNFINISHED:
             raise InputError(
                 f"whether action {entry.key} has made an order group is not known yet ({entry.state})",
                 hint=f"run `oms reconcile`; where that cannot tell, `oms group settle {entry.key}`",
             )
+        if entry.state is CommandState.ACCEPTED and (entry.recorded.target, entry.recorded.body) == (name, body):
+            return entry
+    return None
+
+
+def _resolve(session: "Session") -> None:
+    """Settle what earlier runs left in doubt, as far as that goes within the horizon."""
+    from oms.app.drive import resolve_all
+
+    resolve_all(session, silent)
 
 
 def _limit_e2(limit: Decimal | str) -> int:

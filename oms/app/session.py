@@ -19,7 +19,7 @@ from oms.config import Config
 from oms.config.hosts import HOSTS
 from oms.errors import CredentialsError, LedgerBusy, OmsError, ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger import account, actions, exposure, queries
+from oms.ledger import account, actions, exposure, groups, queries
 from oms.ledger.claim import open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import clear_if_nobody_records
@@ -197,6 +197,7 @@ class Session:
             # can show all of it.
             if queries.watermark(self.ledger) is None and not self._await_fresh(progress):
                 return
+            self._learn_groups(progress)
             self.scan = self._persist(self.reconciler.read_account, progress)
             if self.scan is not None and self._has_lost(self.scan):
                 self.scan = self._await_lost(progress)
@@ -211,6 +212,13 @@ class Session:
                 hint=exc.hint or "check the network and `oms doctor`, then run `oms submit`",
                 exit_code=6,
             )
+
+    def _learn_groups(self, progress: Report) -> None:
+        """Whose group was triggered is asked before the orders that it took along are read; where there are groups."""
+        if any(groups.groups(self.ledger)):
+            seen = self._persist(self.venue.groups.list_groups, progress)
+            if seen is not None:
+                groups.note_seen(self.ledger, seen.values(), None, self.venue.clock.now_us())
 
     def _await_fresh(self, progress: Report) -> bool:
         """Wait for data that show all that was sent before this start; False when interrupted.

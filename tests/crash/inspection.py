@@ -37,6 +37,8 @@ class Facts:
     controls: list[Row]
     there: list[Row]  # the exchange's orders of our account
     wire: list[Row]
+    actions: list[Row]
+    action_events: list[Row]
 
 
 def facts(ledger: Path, exchange: Path) -> Facts:
@@ -56,6 +58,8 @@ def _facts(ours: sqlite3.Connection, exchange: Path) -> Facts:
             controls=_rows(ours, "SELECT * FROM controls"),
             there=_rows(theirs, "SELECT * FROM orders WHERE user_id = (SELECT value FROM meta WHERE name = 'user_id')"),
             wire=_rows(theirs, "SELECT * FROM wire ORDER BY seq"),
+            actions=_rows(ours, "SELECT * FROM actions"),
+            action_events=_rows(ours, "SELECT * FROM action_events ORDER BY action_key, n"),
         )
 
 
@@ -89,7 +93,12 @@ def problems(ledger: Path, exchange: Path, expected: Sequence[str]) -> list[str]
 
 def safety(seen: Facts) -> list[str]:
     """What must hold at any moment, also in mid crash."""
-    return [*once(seen), *_claims(seen), *_bodies(seen), *_chains(seen), *_halts(seen)]
+    return [*actions_safe(seen), *once(seen), *_bodies(seen), *_halts(seen)]
+
+
+def actions_safe(seen: Facts) -> list[str]:
+    """What holds of every request, whoever else uses the account, and also while sending is halted."""
+    return [*_claims(seen), *_chains(seen)]
 
 
 def torn(ledger: Path, exchange: Path) -> list[str]:
@@ -172,6 +181,8 @@ def _claims(seen: Facts) -> Iterator[str]:
             order, kind = names[event["order_key"]], kinds[event["command_key"]]
             name = order["client_order_id"] if kind == "create" else order["order_id"]
             claimed[name, json.loads(event["data"])["signed_ms"]] += 1
+    for name, signed_ms in _action_claims(seen):
+        claimed[name, signed_ms] += 1
     for request in seen.wire:
         if request["arrival_of"] is not None:
             continue
@@ -185,12 +196,31 @@ def _claims(seen: Facts) -> Iterator[str]:
             wanted = [request["path"].rpartition("/")[2]]
         elif request["operation"] in CHANGES:
             wanted = [request["path"].split("/")[-2]]
+        elif request["method"] != "GET" and "/order_groups/" in request["path"]:
+            wanted = [request["path"].rpartition("/order_groups/")[2]]
         else:
             continue
         for name in wanted:
             claimed[name, request["signed_ms"]] -= 1
             if claimed[name, request["signed_ms"]] < 0:
                 yield f"P1: {request['operation']} {name} signed {request['signed_ms']} was never claimed"
+
+
+def _action_claims(seen: Facts) -> Iterator[tuple[str, int]]:
+    """What each attempt of an action is called on the wire, and the timestamp it was claimed with."""
+    wire = {
+        "cancel_all": "orders",
+        "cancel_external": "{target}",
+        "group_create": "create",
+        "group_delete": "{target}",
+        "group_trigger": "{target}/trigger",
+        "group_reset": "{target}/reset",
+        "group_limit": "{target}/limit",
+    }
+    names = {action["key"]: wire[action["kind"]].format(target=action["target"]) for action in seen.actions}
+    for event in seen.action_events:
+        if event["kind"] == "claimed":
+            yield names[event["action_key"]], json.loads(event["data"])["signed_ms"]
 
 
 def _bodies(seen: Facts) -> Iterator[str]:

@@ -5,7 +5,7 @@ The order of rows counts: each is held against what is live with all rows before
 it is read first, and what was read is kept in the ledger for its age.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
@@ -15,9 +15,9 @@ from oms.errors import LimitExceeded, Problem
 from oms.intake.intents import Intent
 from oms.ledger import exposure
 from oms.ledger.ledger import Ledger
-from oms.lifecycle.states import CommandKind
-from oms.risk.checks import Day, MarketFacts, Recent, Refusal, refusal
-from oms.risk.limits import Limits
+from oms.ledger.rows import Entry
+from oms.lifecycle.states import CommandKind, Terms
+from oms.risk.checks import Day, MarketFacts, Recent, change_refusal, refusal
 from oms.risk.live import Live, LiveOrder
 from oms.units import format_dollars
 
@@ -47,7 +47,9 @@ def hold(config: Config, memory: Memory, ledger: Ledger, intents: Intents, now_u
     limits = config.limits
     if not limits.is_any:
         return
-    markets = _markets_of(config, memory, ledger, intents, now_us) if limits.needs_market else {}
+    markets: dict[str, MarketFacts] = {}
+    if limits.needs_market:
+        markets = _read(config, memory, ledger, {intent.ticker for intent in intents()}, now_us)
     live = exposure.load(ledger, queued=True).live if limits.needs_live else Live()
     for facts in markets.values():
         if facts.event_ticker:
@@ -73,31 +75,37 @@ def hold(config: Config, memory: Memory, ledger: Ledger, intents: Intents, now_u
         raise _exceeded(first, count, tuple(problems))
 
 
-def _markets_of(
-    config: Config, memory: Memory, ledger: Ledger, intents: Intents, now_us: int
+def _read(
+    config: Config, memory: Memory, ledger: Ledger, tickers: Collection[str], now_us: int
 ) -> dict[str, MarketFacts]:
     from oms.app.facts import Facts  # the HTTP client: not for limits that need no market
 
-    tickers = {intent.ticker for intent in intents()}
     return Facts(config, memory).read(ledger, tickers, config.limits.needs_prices, now_us)
 
 
-def hold_change(limits: Limits, ledger: Ledger, order_key: int, asked: LiveOrder, now_us: int) -> Refusal | None:
-    """Why one order may not be amended to these terms, or None; its present terms do not count beside them.
+def hold_change(config: Config, memory: Memory, ledger: Ledger, entry: Entry, terms: Terms, now_us: int) -> None:
+    """Hold an amend against the limits before it is recorded; `terms` is what it asks for.
 
-    Size, cost, exposure and the daily loss are judged: what an amend can make worse.
+    Raises LimitExceeded (nothing was recorded), and ReadFailed where a market has to be known and cannot be read.
     """
-    if not limits.is_any:
-        return None
+    limits = config.limits
+    asked = exposure.asked_for(entry, terms)
+    if not limits.is_any or asked is None:
+        return
+    markets = _read(config, memory, ledger, {entry.ticker}, now_us) if limits.needs_market else {}
     kept = exposure.load(ledger, queued=True)
-    own = kept.of(order_key)
-    if own is not None:
-        kept.live.remove(own)
-    wanted = msgspec.structs.replace(
-        limits, check_market=False, refuse_crossing=False, price_collar_e6=None, duplicate_window_us=None
+    found = change_refusal(
+        limits,
+        kept.of(entry.order_key),
+        asked,
+        live=kept.live,
+        market=markets.get(entry.ticker),
+        day=Day() if limits.max_daily_loss_e6 is None else exposure.day(ledger, now_us),
+        now_us=now_us,
     )
-    day = Day() if limits.max_daily_loss_e6 is None else exposure.day(ledger, now_us)
-    return refusal(wanted, asked, live=kept.live, market=None, recent=Recent(), day=day, now_us=now_us)
+    if found is not None:
+        problem = Problem(None, f"limits.{found.limit}", f"order {entry.client_order_id}: {found}")
+        raise _exceeded(problem.reason, 1, (problem,))
 
 
 def _order(intent: Intent) -> LiveOrder:

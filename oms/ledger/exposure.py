@@ -20,13 +20,13 @@ from sqlalchemy.engine import Connection
 from oms.ledger import schema
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
-from oms.lifecycle.states import MODIFIES, UNFINISHED, CommandKind, CommandState, OrderStatus, Side
+from oms.lifecycle.states import MODIFIES, UNFINISHED, CommandKind, CommandState, OrderStatus, Side, Terms
 from oms.money.books import DAY_MS, keep
 from oms.money.positions import Settled, Trade
 from oms.risk.checks import Day, MarketFacts, Recent
 from oms.risk.live import Held, Live, LiveOrder, risk_e6
 
-__all__ = ["Exposure", "day", "live_order", "load", "market_facts", "recent", "recent_writes"]
+__all__ = ["Exposure", "asked_for", "day", "live_order", "load", "market_facts", "recent", "recent_writes"]
 
 _PAGE = 1_000
 # Of the newest commands, so many are looked through for what was sent a moment ago.
@@ -139,10 +139,13 @@ def live_order(entry: Entry, asked: Collection[LiveOrder] = ()) -> LiveOrder | N
     return _worst([terms, *asked])
 
 
-def asked_for(entry: Entry) -> LiveOrder | None:
-    """What an order would be once its amend took effect; None for a command that cannot raise what it risks."""
-    terms, order = entry.command.terms, entry.order
-    if entry.command.kind is not CommandKind.AMEND or terms is None:
+def asked_for(entry: Entry, terms: Terms | None = None) -> LiveOrder | None:
+    """What an order would be once these terms held (default: those of the entry's own command).
+
+    None where they are not an amend's: nothing else can raise what an order risks.
+    """
+    terms, order = terms or entry.command.terms, entry.order
+    if terms is None or terms.reduce_to_e2 is not None:
         return None
     count_e2 = terms.count_e2 if terms.count_e2 is not None else order.count_e2
     price_e6 = terms.price_e6 if terms.price_e6 is not None else order.price_e6 or entry.price_e6
@@ -314,7 +317,7 @@ def day(ledger: Ledger, now_us: int) -> Day:
             signed_e2 = count_e2 if side == Side.BID.value else -count_e2
             trades.append(Trade(ticker, subaccount, signed_e2, price_e6, 0, ts_ms))
         settled = [Settled(*row) for row in connection.execute(_SETTLEMENTS, values)]
-    books = keep(sorted(trades, key=lambda trade: trade.ts_ms), settled, daily=True)
+    books = keep(sorted(trades, key=lambda trade: trade[5]), settled, daily=True)
     line = books.days.get(today)
     # Rounded away from a profit, by less than a millionth of a dollar.
     return Day(0 if line is None else line.realized_e8 // 100 - line.fees_e6)

@@ -14,7 +14,7 @@ from oms.risk.limits import Limits, matches
 from oms.risk.live import Live, LiveOrder, risk_e6
 from oms.units import format_count, format_dollars, format_time
 
-__all__ = ["Day", "MarketFacts", "Recent", "Refusal", "refusal"]
+__all__ = ["Day", "MarketFacts", "Recent", "Refusal", "change_refusal", "refusal"]
 
 
 class MarketFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +77,12 @@ def refusal(
     recent: Recent,
     day: Day,
     now_us: int,
+    asked_at_us: int | None = None,
 ) -> Refusal | None:
     """Why this order may not be sent, or None.
 
-    `live` counts everything else that is live, without this order; `market` is None where nothing is known of it.
+    `live` counts everything else that is live, without this order; `market` is None where nothing is known of it;
+    `asked_at_us` is when it was recorded, where that is not now.
     The pace (max_orders_per_s) is not among the checks: what is above it is sent later, see `oms.risk.pace`.
     """
     checks: tuple[Callable[[], Refusal | None], ...] = (
@@ -88,11 +90,50 @@ def refusal(
         lambda: _market(limits, order, market, now_us),
         lambda: _price(limits, order, market, now_us),
         lambda: _size(limits, order),
-        lambda: _repetition(limits, order, recent, now_us),
+        lambda: _repetition(limits, order, recent, now_us if asked_at_us is None else asked_at_us),
         lambda: _live(limits, order, live),
         lambda: _loss(limits, order, day),
     )
     return next((found for check in checks if (found := check()) is not None), None)
+
+
+def change_refusal(
+    limits: Limits,
+    own: LiveOrder | None,
+    asked: LiveOrder,
+    *,
+    live: Live,
+    market: MarketFacts | None,
+    day: Day,
+    now_us: int,
+) -> Refusal | None:
+    """Why an order that is live on the terms `own` may not be changed to those `asked`, or None.
+
+    `live` counts the order as it is. A change that raises neither count nor what it can lose is held against the
+    market and the price only: an order may always be made smaller.
+    """
+    if own is None:
+        return refusal(limits, asked, live=live, market=market, recent=Recent(), day=day, now_us=now_us)
+    live.remove(own)
+    is_less = asked.count_e2 <= own.count_e2 and live.added_e8(asked) <= live.added_e8(own)
+    held = msgspec.structs.replace(limits, **_NO_SIZE) if is_less else limits
+    found = refusal(held, asked, live=live, market=market, recent=Recent(), day=day, now_us=now_us)
+    live.add(own)
+    return found
+
+
+# The limits that a smaller order cannot be over if it was allowed to be larger.
+_NO_SIZE: dict[str, None] = dict.fromkeys(
+    (
+        "max_order_count_e2",
+        "max_order_cost_e6",
+        "max_open_orders",
+        "max_market_exposure_e6",
+        "max_event_exposure_e6",
+        "max_total_exposure_e6",
+        "max_daily_loss_e6",
+    )
+)
 
 
 def _ticker(limits: Limits, order: LiveOrder) -> Refusal | None:

@@ -11,7 +11,8 @@ The rules, for each market and subaccount:
   markets of an event against each other (though only one of them may come true).
 
 The exposure of a market is the sum of these, that of an event the sum of its markets, in total the sum of all. So
-adding an order never lowers an exposure, and a fill at its price that opens leaves it as it is.
+adding an order never lowers an exposure, and a fill at its price that opens leaves it as it is. An order may add more
+than it costs itself: where it takes the free place of a riskier one that would close.
 """
 
 from collections.abc import Mapping

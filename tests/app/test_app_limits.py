@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from oms import Oms
+from oms.app.limits import hold_change
 from oms.app.tally import Memory
 from oms.config import load
 from oms.errors import LimitExceeded, ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger import exposure
-from oms.lifecycle.states import Side
-from oms.risk.live import LiveOrder
+from oms.ledger import exposure, queries
+from oms.lifecycle.states import Terms
 from oms.venue.markets import Level, Market, OrderBook, PriceRange
 
 Open = Callable[..., Oms]
@@ -258,15 +258,34 @@ def test_limits_that_are_off_show_what_would_be_used_of_them(opened: Open) -> No
 
 
 def test_an_amend_is_judged_by_what_it_would_make_of_the_order(opened: Open) -> None:
-    from oms.app.limits import hold_change
+    def amend(oms: Oms, **terms: int) -> None:
+        ledger = oms._open(create=False)
+        (order,) = oms.orders()
+        entry = queries.entry_named(ledger, order.client_order_id)
+        hold_change(oms.config, oms._memory, ledger, entry, Terms(**terms), oms._now_us())
 
     with opened(max_market_exposure_dollars="6") as oms:
         oms.submit([row()], send=False)
-        ledger, limits, now_us = oms._open(create=False), oms.config.limits, oms._now_us()
-        asked = LiveOrder("EV-A", Side.BID, 600_000, 1000)
-        assert hold_change(limits, ledger, 1, asked, now_us) is None
-        worse = LiveOrder("EV-A", Side.BID, 610_000, 1000)
-        found = hold_change(limits, ledger, 1, worse, now_us)
-        assert found is not None
-        assert found.would_be == "$6.10"
-        assert hold_change(load({}, {"HOME": "/nowhere"}).limits, ledger, 1, worse, now_us) is None
+        amend(oms, price_e6=600_000)
+        with pytest.raises(LimitExceeded, match=r"the exposure of EV-A would be \$6.10; .*; nothing was recorded"):
+            amend(oms, price_e6=610_000)
+        with pytest.raises(LimitExceeded, match=r"order .*: bid 12\.01 EV-A at 0\.5000"):
+            amend(oms, count_e2=1201)
+        amend(oms, reduce_to_e2=100)
+    with opened(max_market_exposure_dollars="1", max_order_count="2", max_daily_loss_dollars="0") as oms:
+        amend(oms, count_e2=900)  # still over the limit, and less than it was
+        amend(oms, price_e6=490_000)
+    with opened() as oms:
+        amend(oms, count_e2=10**9)
+
+
+def test_an_amend_needs_to_know_the_market_too(opened: Open, venue: Venue) -> None:
+    with opened() as oms:
+        oms.submit([row()], send=False)
+    venue.market("EV-A")
+    with opened(check_market="true") as oms:
+        ledger = oms._open(create=False)
+        (order,) = oms.orders()
+        entry = queries.entry_named(ledger, order.client_order_id)
+        with pytest.raises(LimitExceeded, match="off the market's grid"):
+            hold_change(oms.config, oms._memory, ledger, entry, Terms(price_e6=505_000), oms._now_us())

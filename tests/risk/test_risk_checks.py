@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from oms.lifecycle.states import Side
-from oms.risk.checks import Day, MarketFacts, Recent, Refusal, refusal
+from oms.risk.checks import Day, MarketFacts, Recent, Refusal, change_refusal, refusal
 from oms.risk.limits import Limits, matches
 from oms.risk.live import Held, Live, LiveOrder
 
@@ -277,3 +277,39 @@ def test_after_todays_loss_no_order_is_sent(realized_e6: int, is_refused: bool) 
 )
 def test_only_a_star_in_a_pattern_means_more_than_itself(pattern: str, ticker: str, is_match: bool) -> None:
     assert matches(pattern, ticker) is is_match
+
+
+# what an order was and is asked to be (side, cents, contracts), limits, the limit that refuses
+CHANGES: list[tuple[tuple[Side, int, int], tuple[Side, int, int], Limits, str | None]] = [
+    ((BID, 50, 10), (BID, 60, 10), Limits(max_market_exposure_e6=6 * DOLLAR), None),
+    ((BID, 50, 10), (BID, 61, 10), Limits(max_market_exposure_e6=6 * DOLLAR), "max_market_exposure_dollars"),
+    ((ASK, 50, 10), (ASK, 39, 10), Limits(max_market_exposure_e6=6 * DOLLAR), "max_market_exposure_dollars"),
+    ((ASK, 50, 10), (ASK, 61, 10), Limits(max_market_exposure_e6=1 * DOLLAR), None),
+    ((BID, 50, 10), (BID, 50, 11), Limits(max_order_count_e2=1000), "max_order_count"),
+    ((BID, 50, 10), (BID, 40, 11), Limits(max_order_count_e2=1000), "max_order_count"),
+    ((BID, 50, 10), (BID, 50, 9), Limits(max_order_count_e2=500), None),
+    ((BID, 50, 10), (BID, 51, 9), Limits(max_order_cost_e6=4 * DOLLAR), None),
+    ((BID, 50, 10), (BID, 60, 10), Limits(max_open_orders=1), None),
+    ((BID, 50, 10), (BID, 60, 10), Limits(max_daily_loss_e6=0), "max_daily_loss_dollars"),
+    ((BID, 50, 10), (BID, 40, 10), Limits(max_daily_loss_e6=0), None),
+    ((BID, 50, 10), (BID, 40, 10), Limits(deny_tickers=("*",)), "deny_tickers"),
+    ((BID, 50, 10), (BID, 40, 10), Limits(check_market=True), "market_max_age_s"),
+]
+
+
+@pytest.mark.parametrize(("was", "asked", "limits", "refused_by"), CHANGES)
+def test_a_change_is_judged_by_what_it_makes_worse(
+    was: tuple[Side, int, int], asked: tuple[Side, int, int], limits: Limits, refused_by: str | None
+) -> None:
+    live = resting(order(*was))
+    before_e8 = live.total_e8
+    now, then = order(*was), order(*asked)
+    found = change_refusal(limits, now, then, live=live, market=None, day=Day(-1), now_us=NOW_US)
+    assert name_of(found) == refused_by
+    assert (live.total_e8, live.open_orders) == (before_e8, 1)
+
+
+def test_a_change_of_what_is_not_counted_is_judged_like_a_new_order() -> None:
+    limits = Limits(max_order_count_e2=500)
+    found = change_refusal(limits, None, order(), live=Live(), market=None, day=Day(), now_us=NOW_US)
+    assert name_of(found) == "max_order_count"

@@ -83,7 +83,8 @@ def test_outcomes_and_attempts_are_counted(ledger: Ledger) -> None:
         "in_doubt": 1,
     }
     assert told["reasons"] == [{"status": "rejected", "reason": "refused", "orders": 1}]
-    assert told["attempts"] == {"made": 8, "acknowledged": 6, "refused": 1, "unknown": 1, "without_effect": 0}
+    answers = {"acknowledged": 6, "refused": 1, "unknown": 1, "without_effect": 0, "without_answer": 0}
+    assert told["attempts"] == {"made": 8, **answers}
 
 
 def test_latencies_are_those_of_every_order(ledger: Ledger) -> None:

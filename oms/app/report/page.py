@@ -129,7 +129,7 @@ def _outcomes(figures: Figures) -> Iterator[str]:
     says = ", ".join(f"{bar.reads} {bar.label}" for bar in values)
     yield _figure(
         charts.bars("Orders by where they stand", says, values),
-        f"{total:,} orders. In doubt counts commands, parked ones included, whatever the order's status.",
+        f"{total:,} orders. In doubt counts commands on the wire, in doubt or parked, whatever the order's status.",
     )
     told = [(status, reason or "", f"{number:,}") for status, reason, number in sorted(figures.outcomes, key=_by_count)]
     yield _table("Orders by status and reason", ["status", "reason", "orders"], told, words=2)

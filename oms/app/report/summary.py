@@ -43,6 +43,7 @@ def fields(figures: Figures) -> dict[str, Any]:
             "refused": figures.answers["attempt_refused"],
             "unknown": figures.answers["attempt_unknown"] + figures.answers["id_taken"],
             "without_effect": figures.answers["not_processed"],
+            "without_answer": max(0, 2 * figures.answers["attempts"] - figures.answers.total()),
         },
         "recorded_to_acknowledged": _latency(recorded),
         "sent_to_acknowledged": _latency(sent),

@@ -227,10 +227,8 @@ class Reconciler:
             triggered_groups=queries.triggered_groups(self.ledger),
             all_canceled_until_ms=queries.watermark(self.ledger, CANCEL_ALL_TAIL),
         )
-        asked = {x.command_key for x in ended if x.order_key in ours}
-        unasked = {x.command_key for x in ended} - asked
         return [
-            (x, compare.with_reason(x, event, around) if x.command_key in unasked else event)
+            (x, compare.with_reason(x, event, around) if _is_unasked(x, event, ours) else event)
             for x, event in conclusions
         ]
 
@@ -335,7 +333,8 @@ class Reconciler:
             order_id = entry.order.order_id
             seen = self.venue.account.get_order(order_id) if order_id is not None else None
             events = compare.settle_change(entry, seen, as_of_ms, policy)
-            after = apply.apply(self.ledger, [(entry, event) for event in events], self.settings.now_us())
+            conclusions = self._with_reasons([(entry, event) for event in events])
+            after = apply.apply(self.ledger, conclusions, self.settings.now_us())
             settled = after.get(entry.command_key)
             if settled is not None and settled.command.state is CommandState.ABSENT:
                 self.findings.report([compare.no_effect_break(settled)])
@@ -406,3 +405,7 @@ class Reconciler:
         self.findings.external_fills += found.strange_trades
         self.findings.settlements += found.settlements
         self.findings.report(found.breaks)
+
+
+def _is_unasked(entry: Entry, event: e.Event, canceled_here: Collection[int]) -> bool:
+    return compare.is_end_unasked(entry, event) and entry.order_key not in canceled_here

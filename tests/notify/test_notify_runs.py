@@ -144,6 +144,28 @@ def test_the_webhooks_address_is_in_no_output(own_world: World, address: Address
     assert Address.SECRET.encode() not in world.ledger_path.read_bytes()
 
 
+def test_a_break_that_reconcile_finds_and_a_halt_are_told_once(own_world: World, hook: Kept) -> None:
+    world = own_world
+    (order,) = world.submit([row()], **on_event(hook)).orders
+    body = {"ticker": order.ticker, "side": "bid", "price": "0.0200", "count": "3.00"}
+    amended = world.sandbox.call("POST", f"/portfolio/events/orders/{order.order_id}/amend", body)
+    assert amended.status_code == 200, amended.text
+    for _ in range(2):
+        with world.opened(**on_event(hook)) as oms:
+            assert oms.reconcile().exit_code == 7
+    assert hook.words_told == ["break"]
+    (message,) = hook.messages
+    assert (message["data"]["kind"], message["data"]["order_id"]) == ("amended", order.order_id)
+    for _ in range(2):
+        with world.opened(**on_event(hook)) as oms:
+            oms.halt("by hand")
+            oms.reconcile()
+    assert hook.words_told[1:].count("halt") == 1
+    assert "by hand" in next(message["text"] for message in hook.messages if message["event"] == "halt")
+    with world.opened() as oms:
+        oms.unhalt()
+
+
 def test_without_hooks_nothing_of_them_is_left_or_loaded(own_world: World) -> None:
     world = own_world
     world.submit([row()])

@@ -10,11 +10,12 @@ met too, one of them sends more requests, and connects more often, than the run 
 
 import itertools
 import shutil
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -203,8 +204,16 @@ def torn(world: World) -> list[str]:
         for path in world.ledger.parent.iterdir():
             if path.name.endswith((".sqlite3", "-wal", ".mark")):
                 shutil.copy(path, aside)
-        found = judge(Path(aside, world.ledger.name), world.exchange, is_settled=False)
+        copy = Path(aside, world.ledger.name)
+        if not Path(f"{copy}.mark").exists() and not _has_tables(copy):
+            return []  # it was being made: nothing can have been sent from it
+        found = judge(copy, world.exchange, is_settled=False)
     return [str(finding) for finding in found]
+
+
+def _has_tables(ledger: Path) -> bool:
+    with closing(sqlite3.connect(ledger)) as database:
+        return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 def _where(life: TracedLife) -> str:

@@ -155,14 +155,16 @@ class Guarding(Core):
     def _change_group(self, name: str, kind: ActionKind, body: str) -> ActionReport:
         with self._session() as session:
             group = _group(session, name)
-            if kind not in WAYS_OUT and any(
-                entry.recorded.target == group.order_group_id for entry in actions.unfinished(session.ledger)
-            ):
+            left = [x for x in actions.unfinished(session.ledger) if x.recorded.target == group.order_group_id]
+            if left and kind not in WAYS_OUT:
                 _resolve(session)  # what is still on its way must not come after this
             wanted = ActionRecorded(
                 kind=kind, target=group.order_group_id, subaccount=group.subaccount or None, body=body, purpose="group"
             )
-            return self._carried(session, wanted)
+            report = self._carried(session, wanted)
+            if left and kind in WAYS_OUT:
+                _resolve(session)  # getting out did not wait for it
+            return report
 
     @staticmethod
     def _carried(session: "Session", wanted: ActionRecorded) -> ActionReport:

@@ -78,9 +78,9 @@ def hold(config: Config, memory: Memory, ledger: Ledger, intents: Intents, now_u
 def _read(
     config: Config, memory: Memory, ledger: Ledger, tickers: Collection[str], now_us: int
 ) -> dict[str, MarketFacts]:
-    from oms.app.facts import Facts  # the HTTP client: not for limits that need no market
+    from oms.app.facts import connected, read_markets  # the HTTP client: not for limits that need no market
 
-    return Facts(config, memory).read(ledger, tickers, config.limits.needs_prices, now_us)
+    return read_markets(config.limits, ledger, connected(config, memory), tickers, now_us)
 
 
 def hold_change(config: Config, memory: Memory, ledger: Ledger, entry: Entry, terms: Terms, now_us: int) -> None:

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from oms import Oms
+from oms.app.limiting import limiting
 from oms.app.limits import hold_change
 from oms.app.tally import Memory
 from oms.config import load
 from oms.errors import LimitExceeded, ReadFailed
 from oms.interrupt import Interrupt
 from oms.ledger import exposure, queries
-from oms.lifecycle.states import Terms
+from oms.lifecycle.states import CommandState, Terms
+from oms.venue.door import Venue as RealVenue
 from oms.venue.markets import Level, Market, OrderBook, PriceRange
 
 Open = Callable[..., Oms]
@@ -289,3 +293,29 @@ def test_an_amend_needs_to_know_the_market_too(opened: Open, venue: Venue) -> No
         entry = queries.entry_named(ledger, order.client_order_id)
         with pytest.raises(LimitExceeded, match="off the market's grid"):
             hold_change(oms.config, oms._memory, ledger, entry, Terms(price_e6=505_000), oms._now_us())
+
+
+def test_the_limits_of_a_run_read_its_markets_and_follow_what_moves(opened: Open, venue: Venue) -> None:
+    with opened() as oms:
+        oms.submit([row(), row(ticker="EV-B")], send=False)
+    venue.market("EV-A")
+    venue.market("EV-B", status="closed")
+    with opened(check_market="true", max_open_orders="1") as oms:
+        ledger = oms._open(create=False)
+        venue.clock = SimpleNamespace(now_us=oms._now_us)
+        told: list[int] = []
+        ledger.on_moved = lambda entries: told.append(len(entries))
+        limits = limiting(oms.config, ledger, cast(RealVenue, venue))
+        assert limits is not None
+        first, second = (queries.entry_named(ledger, order.client_order_id) for order in oms.orders(newest_first=False))
+        assert limits.gate.judge(first, oms._now_us()) is False
+        limits.read({"EV-B"})
+        assert sorted(venue.asked) == ["EV-A", "EV-B"]
+        assert limits.gate.judge(first, oms._now_us()) is True
+        assert "the market is closed" in str(limits.gate.judge(second, oms._now_us()))
+        ledger.on_moved([replace(first, command=replace(first.command, state=CommandState.IN_DOUBT))])
+        assert told == [1]
+        verdict = limits.gate.judge(replace(second, ticker="EV-A"), oms._now_us())
+        assert "open orders would be 2" in str(verdict)
+    with opened(max_orders_per_s="1") as oms:
+        assert limiting(oms.config, oms._open(create=False), cast(RealVenue, venue)) is None

@@ -25,6 +25,7 @@ __all__ = [
     "SeenSettlement",
     "SeenTrade",
     "adopt",
+    "balances_read",
     "forget_closed",
     "held",
     "newest_trades",
@@ -36,7 +37,6 @@ __all__ = [
     "note_watermark",
     "orphans",
     "quoted",
-    "subaccounts",
 ]
 
 
@@ -194,13 +194,13 @@ _NEWEST_TRADES = text(
 # -- settlements, positions, balances -------------------------------------------------------------------------------
 
 
-def subaccounts(ledger: Ledger) -> set[int]:
-    """The subaccounts that something was read of, and the primary one."""
+def balances_read(ledger: Ledger) -> dict[int, int]:
+    """The subaccounts that a balance was read of, and what instant the last reading is true of (ms)."""
     with ledger.read() as connection:
-        return {0, *connection.execute(_SUBACCOUNTS).scalars()}
+        return {row[0]: row[1] for row in connection.execute(_BALANCES_READ)}
 
 
-_SUBACCOUNTS = text("SELECT DISTINCT subaccount FROM balances UNION SELECT DISTINCT subaccount FROM positions")
+_BALANCES_READ = text("SELECT subaccount, max(as_of_ms) FROM balances GROUP BY subaccount")
 
 
 def note_settlements(ledger: Ledger, settlements: Sequence[SeenSettlement]) -> int:

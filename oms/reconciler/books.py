@@ -34,6 +34,8 @@ HISTORY_READ = "history_read"  # as of then, nothing had become historical that 
 # Where the caller does not know where history begins, it is asked at most so often.
 _HISTORY_EVERY_MS = 3_600_000
 _CHUNK = 1_000
+# A subaccount other than the primary one, of which nothing was traded, is read so often: it takes two requests.
+_IDLE_MS = 300_000
 # So many trades that were recorded must be shown by a reading of their span.
 _WITNESSES = 500
 # Lists may compare whole seconds: a witness from the edge of the span is not demanded.
@@ -77,8 +79,9 @@ def read(ledger: Ledger, venue: Venue, how: How) -> BooksRead:
 
     A trade of an order of this ledger becomes its `Filled` event, all others are kept as made elsewhere; each trade_id
     once, whatever is shown again. From the last complete reading on, with an overlap; from the beginning the first
-    time. With nothing new it makes three requests (balance, positions, trades) for each subaccount in use; the caller
-    has asked for `as_of_ms` before. Durable on return. Raises ReadFailed (what was seen until then stays, and the next
+    time. With nothing new it makes three requests: balance, positions, trades; further subaccounts take two more each,
+    when something of them was traded or every five minutes. The caller has asked for `as_of_ms` before. Durable on
+    return. Raises ReadFailed (what was seen until then stays, and the next
     pass begins where this one did), CredentialsError, EpochLost, LedgerFailed.
     """
     return _Pass(ledger, venue, how).go()
@@ -91,22 +94,31 @@ class _Pass:
         self.how = how
         self.found = BooksRead()
         self.seen_subaccounts: set[int] = set()
+        self.traded: set[int] = set()  # subaccounts with new trades
         self.shown: dict[int, set[str]] = {}  # the positions of each subaccount
         self.scalars: set[str] = set()  # settled at a value that only the market tells exactly
         self.has_left = False  # a position that was shown before is gone: its market may have settled
 
     def go(self) -> BooksRead:
-        known = books.subaccounts(self.ledger)
-        for subaccount in sorted(known):
+        last_ms = books.balances_read(self.ledger)
+        early = {0, *(of for of, ms in last_ms.items() if self._is_due(ms))}
+        for subaccount in sorted(early):
             self._read_standing(subaccount)
         self._read_trades()
-        for subaccount in sorted(self.seen_subaccounts - known):
+        late = (self.traded | (self.seen_subaccounts - last_ms.keys())) - early
+        for subaccount in sorted(late):
             self._read_standing(subaccount)
-        self._read_settlements(known | self.seen_subaccounts)
+        if late:  # what these have in them was perhaps traded after the trades were read
+            self._record(self.venue.account.fills(min_ts=_seconds(self.how.as_of_ms - self.how.horizon_ms)))
+        self._read_settlements(last_ms.keys() | self.seen_subaccounts | {0})
         for subaccount, tickers in self.shown.items():
             books.forget_closed(self.ledger, subaccount, tickers)
         self._read_quotes()
         return self.found
+
+    def _is_due(self, last_ms: int) -> bool:
+        """Whether a subaccount that is not the primary one is read although nothing of it was traded."""
+        return self.how.since_ms is not None or self.how.as_of_ms - last_ms >= _IDLE_MS
 
     # -- trades -------------------------------------------------------------------------------------------------------
 
@@ -188,6 +200,7 @@ class _Pass:
         self.seen_subaccounts |= {fill.subaccount or 0 for fill in trades.values()}
         known = queries.known_trades(self.ledger, list(trades))
         fresh = [fill for fill in trades.values() if fill.trade_id not in known]
+        self.traded |= {fill.subaccount or 0 for fill in fresh}
         ours = queries.creates_by_order_id(self.ledger, {fill.order_id for fill in fresh})
         filled: list[tuple[Entry, e.Event]] = [
             (ours[fill.order_id], _filled(fill)) for fill in fresh if fill.order_id in ours

@@ -103,6 +103,33 @@ def test_nothing_new_takes_three_requests(own_world: World) -> None:
     assert made == ["GetUserDataTimestamp", "GetBalance", "GetPositions", "GetFills"]
 
 
+def test_another_subaccount_is_read_when_it_traded_and_now_and_then(own_world: World) -> None:
+    """A market can settle there without a trace elsewhere: it is read again after a while in any case."""
+    own_world.sandbox.control(balance={"dollars": "50.00", "subaccount": 1})
+    by_hand(own_world, price="0.9900", count="2.00", subaccount=1)
+    with keeper(own_world) as kept:
+        kept.read()
+        assert books.held(kept.ledger) == {(TICKER, 1): 200}
+
+        def balances_asked(**how: Any) -> int:
+            before = len(own_world.sandbox.log())
+            kept.read(**how)
+            return operations(own_world)[before:].count("GetBalance")
+
+        assert balances_asked() == 1
+        by_hand(own_world, price="0.9900", count="1.00", subaccount=1)
+        assert balances_asked() == 2
+        assert books.held(kept.ledger) == {(TICKER, 1): 300}
+        assert balances_asked() == 1
+        assert balances_asked(since_ms=0) == 2
+        own_world.sandbox.control(market={"ticker": TICKER, "status": "settled", "result": "no"})
+        assert balances_asked() == 1
+        later_ms = kept.venue.exchange.user_data_timestamp_ms() + 300_000
+        assert balances_asked(as_of_ms=later_ms) == 2
+        assert books.held(kept.ledger) == {}
+        assert kept_books(kept).positions[Market(TICKER, 1)].position_e2 == 0
+
+
 def test_historical_trades_are_read_the_first_time_and_when_they_moved(own_world: World) -> None:
     by_hand(own_world, price="0.9900", count="2.00")
     own_world.sandbox.control(historical_cutoff=2_000_000_000)

@@ -290,3 +290,53 @@ def test_a_refusal_is_told_with_its_code(world: World) -> None:
         report = oms.limit_group("pins", "9")
     assert (report.exit_code, report.action.state) == (5, "refused")
     assert "invalid_parameters" in (report.action.detail or "")
+
+
+def test_orders_go_into_their_group_and_what_its_trigger_canceled_says_so(world: World) -> None:
+    group_id = made(world).action.order_group_id
+    with world.opened() as oms:
+        report = oms.submit([row(), row(price="0.02", order_group=group_id), row(price="0.03")], order_group="pins")
+        assert report.exit_code == 0
+        assert {order.order_group_id for order in oms.run_orders(report)} == {group_id}
+        (shown,) = [x for x in oms.groups() if x.name == "pins"]
+        assert shown.orders == 3
+        oms.trigger_group("pins")
+        oms.reconcile()
+        assert {(order.status, order.reason) for order in oms.run_orders(report)} == {("canceled", "order_group")}
+        refused = oms.submit([row(price="0.04", order_group="pins")])
+        assert refused.exit_code == 5
+    checked(world)
+
+
+def test_the_retry_of_an_order_stays_in_its_group(world: World) -> None:
+    group_id = made(world).action.order_group_id
+    with world.opened() as oms:
+        oms.trigger_group("pins")
+        refused = oms.submit([row(order_group="pins")], batch="grouped")
+        assert refused.exit_code == 5
+        oms.reset_group("pins")
+        again = oms.retry("grouped")
+        assert again.exit_code == 0
+        assert [order.order_group_id for order in oms.run_orders(again)] == [group_id]
+
+
+def test_a_dry_run_knows_the_groups_of_the_ledger_and_refuses_others(world: World) -> None:
+    group_id = made(world).action.order_group_id
+    with world.opened() as oms:
+        (shown,) = oms.preview([row(order_group="pins")])
+        assert shown["order_group_id"] == group_id
+        with pytest.raises(InputError, match="not an order group"):
+            oms.preview([row(order_group="pints")])
+    with World(world.sandbox, world.directory).opened() as without_ledger:
+        with pytest.raises(InputError, match="not an order group"):
+            without_ledger.preview([row(order_group="pins")])
+        without_ledger.preview([row()])
+
+
+def test_what_a_cancel_all_canceled_says_so_where_nothing_else_had_been_asked(world: World) -> None:
+    placed = world.submit([row()])
+    with world.opened() as oms:
+        oms.halt("stop")
+        oms.clear()
+        assert oms.reconcile().halted == "stop"
+    assert world.order(placed.orders[0].client_order_id).status == "canceled"

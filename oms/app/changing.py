@@ -12,6 +12,7 @@ from oms.ledger import listing, queries
 from oms.ledger.changes import Change, record_cancels, record_change
 from oms.ledger.claim import Scope
 from oms.ledger.ledger import Ledger
+from oms.lifecycle.states import Terms
 from oms.records import (
     OrderRecord,
     SubmitReport,
@@ -89,7 +90,8 @@ class Changing(Core):
         `price` is in dollars of the leg the order was entered with (`outcome_price`), `count` the total with what has
         been filled, `expiration_time` Unix seconds (0: none). What is left out stays. The order keeps its ids; another
         price or a higher count costs its place in the queue. Nothing is sent where the order is so already. Raises
-        UnknownOrder, InputError (it has ended, a cancel or an unsettled change of it is under way, impossible numbers).
+        UnknownOrder, InputError (it has ended, a cancel or an unsettled change of it is under way, impossible numbers),
+        LimitExceeded.
         """
         order = self.order(name)
         change = Change(
@@ -99,7 +101,18 @@ class Changing(Core):
         )
         if change == Change():
             raise InputError("an amend has to change something", hint="give a price, a count or an expiration time")
+        self._hold_change(name, change)
         return self._change(order, change, ttl_s, progress or silent)
+
+    def _hold_change(self, name: str, change: Change) -> None:
+        """Hold an amend against the trader's own limits. Raises LimitExceeded, ReadFailed (of a market)."""
+        if not self.config.limits.is_any:
+            return
+        from oms.app.limits import hold_change
+
+        ledger = self._open(create=False)
+        terms = Terms(price_e6=change.price_e6, count_e2=change.count_e2)
+        hold_change(self.config, self._memory, ledger, queries.entry_named(ledger, name), terms, self._now_us())
 
     def decrease(
         self,

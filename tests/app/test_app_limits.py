@@ -319,3 +319,13 @@ def test_the_limits_of_a_run_read_its_markets_and_follow_what_moves(opened: Open
         assert "open orders would be 2" in str(verdict)
     with opened(max_orders_per_s="1") as oms:
         assert limiting(oms.config, oms._open(create=False), cast(RealVenue, venue)) is None
+
+
+def test_an_amend_over_a_limit_is_not_recorded(opened: Open) -> None:
+    with opened(max_order_count="12") as oms:
+        oms.submit([row()], send=False)
+        (order,) = oms.orders()
+        before = len(oms.why(order.client_order_id).timeline)
+        with pytest.raises(LimitExceeded, match=r"its count is 13\.00; limits\.max_order_count = 12\.00"):
+            oms.amend(order.client_order_id, count="13")
+        assert len(oms.why(order.client_order_id).timeline) == before

@@ -60,7 +60,11 @@ class SimulatedSenders:
         self._answers.append([])
 
     def stop(self, wait_s: float) -> None:
-        """Nothing runs by itself here."""
+        """Let those under way end, as the product's threads are waited for: a process does not outlive its requests."""
+        until_us = self._network.clock.now_us + round(wait_s * _MICROS)
+        while self._idle < self.count and not self._steps.is_dead:
+            if not self._network.clock.step(until_us):
+                return
 
     def get(self, *, timeout: float) -> list[Answer]:
         """The next answers, letting virtual time pass until they are there or `timeout` seconds have passed."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oms.errors import LedgerBusy
+from oms.errors import EpochLost, LedgerBusy
 from oms.lab.crash import Steps
 from oms.lab.judge import judge
 from oms.lab.network import WELL, Fate
@@ -49,6 +49,26 @@ def test_a_kill_at_many_steps_of_a_submission_is_made_whole_by_the_next_one(fold
         if not life.crashed:
             break
     assert step > 50
+
+
+def test_a_process_that_fails_does_not_outlive_its_requests(folder: Path) -> None:
+    """Seed 1014393 of the long run: the ledger was lost, and then a request left that the process before had begun."""
+    with World(folder) as world:
+        world.network.naps = lambda: 50_000
+        handed_over: list[str] = []
+
+        def fail(steps: Steps, name: str) -> None:
+            if name.startswith("hand over"):
+                handed_over.append(name)
+            elif handed_over and name.startswith("sql"):
+                raise EpochLost("somebody else sends")
+
+        life = world.live("submit", ROWS, batch="b", on_step=fail)
+        assert isinstance(life.error, EpochLost)
+        assert any("send POST" in line for line in world.trace)
+        seen = len(world.trace)
+        world.wait(5)
+        assert not any("send POST" in line for line in world.trace[seen:])
 
 
 def test_a_second_process_beside_a_sleeping_one_learns_that_the_ledger_is_in_use(folder: Path) -> None:

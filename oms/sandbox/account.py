@@ -55,6 +55,11 @@ class Purse:
         """What new orders may use now."""
         return self.cash_e6 - self.reserved_e6
 
+    @property
+    def is_used(self) -> bool:
+        """Did anything ever change here? A purse that was only looked for is in no list."""
+        return len(self.past) > 1
+
     def stamp(self, at_us: int, shown_us: int) -> PurseState | None:
         """Keep the present values as the state from now on; None when nothing changed."""
         last = self.past[-1]

@@ -92,7 +92,7 @@ def get_balance(call: Call) -> Response:
     purses = {
         index: purse.seen(call.as_of_us)
         for (of, index), purse in sorted(call.account.purses.items())
-        if of == subaccount and shard in (None, index)
+        if purse.is_used and of == subaccount and shard in (None, index)
     }
     total = sum(purse.available_e6 for purse in purses.values())
     answer: dict[str, Any] = {

@@ -27,7 +27,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASC
 
 def _numbers(account: Account) -> list[int]:
     """The subaccounts there are: the primary one, those created, and those that ever held money."""
-    funded = {subaccount for (subaccount, _), purse in account.purses.items() if len(purse.past) > 1}
+    funded = {subaccount for (subaccount, _), purse in account.purses.items() if purse.is_used}
     return sorted({0, *account.netting, *funded})
 
 
@@ -55,7 +55,7 @@ def list_balances(call: Call) -> Response:
     locked = call.subaccount(None, None)
     rows = []
     for number in _numbers(call.account):
-        shards = {index: purse for (of, index), purse in call.account.purses.items() if of == number}
+        shards = {index: purse for (of, index), purse in call.account.purses.items() if of == number and purse.is_used}
         for index, purse in sorted(shards.items() or {0: call.account.purse(number, 0)}.items()):
             seen = purse.seen(call.as_of_us)
             rows.append(

@@ -131,7 +131,7 @@ class _Pass:
         if from_ms is not None and last_ms is not None:
             wanted = books.newest_trades(self.ledger, from_ms + _EDGE_MS, last_ms, _WITNESSES)
         wanted = self._record(account.fills(min_ts=_seconds(from_ms)), wanted)
-        history_from_ms = self._history_from(from_ms)
+        history_from_ms = self._history_from(from_ms, is_due=bool(wanted))  # what is missing may have moved there
         if history_from_ms is not None:
             wanted = self._record(account.historical_fills(min_ts=_seconds(history_from_ms) or None), wanted)
         if wanted:
@@ -143,11 +143,12 @@ class _Pass:
         self._read_missing()
         books.note_watermark(self.ledger, TRADES_READ, how.as_of_ms, how.now_us())
 
-    def _history_from(self, from_ms: int | None) -> int | None:
+    def _history_from(self, from_ms: int | None, *, is_due: bool) -> int | None:
         """From when on historical trades have to be read, None for not at all; notes that it was looked after."""
         how = self.how
         looked_ms = queries.watermark(self.ledger, HISTORY_READ)
-        is_due = looked_ms is None or how.since_ms is not None or how.as_of_ms - looked_ms >= _HISTORY_EVERY_MS
+        is_old = looked_ms is None or how.as_of_ms - looked_ms >= _HISTORY_EVERY_MS
+        is_due = is_due or is_old or how.since_ms is not None
         if not is_due and how.cutoff_ms is None:
             return None
         cutoff_ms = how.cutoff_ms

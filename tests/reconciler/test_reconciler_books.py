@@ -144,6 +144,18 @@ def test_historical_trades_are_read_the_first_time_and_when_they_moved(own_world
         assert kept_books(kept).positions[Market(TICKER, 0)].position_e2 == 300
 
 
+def test_trades_that_became_historical_since_are_looked_for_there(own_world: World) -> None:
+    """Where history begins is asked once an hour, and whenever a trade that was shown is gone from the live list."""
+    with keeper(own_world) as kept:
+        kept.read()
+        by_hand(own_world, price="0.9900", count="2.00")
+        kept.read(horizon_ms=60_000)
+        own_world.sandbox.control(historical_cutoff=2_000_000_000)
+        by_hand(own_world, price="0.9900", count="1.00")
+        assert kept.read(horizon_ms=60_000).strange_trades > 0
+        assert kept_books(kept).positions[Market(TICKER, 0)].position_e2 == 300
+
+
 @pytest.mark.parametrize("operation", ["GetFills", "GetPositions", "GetSettlements", "GetBalance"])
 def test_a_reading_that_fails_concludes_nothing_and_the_next_one_begins_where_it_did(
     own_world: World, operation: str

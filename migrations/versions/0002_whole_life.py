@@ -61,8 +61,8 @@ def _working_terms() -> None:
     for key, price_e6, count_e2 in connection.execute(sa.text(_READ)).all():
         working = (price_e6, count_e2)
         history = connection.execute(sa.text(_HISTORY), {"key": key})
-        for terms in _shown((kind, json.loads(data)) for kind, data in history):
-            working = terms
+        for price, count in _shown((kind, json.loads(data)) for kind, data in history):
+            working = (price, working[1] if count is None else count)
         if working != (price_e6, count_e2):
             connection.execute(sa.text(_AMENDED), {"key": key, "price": working[0], "count": working[1]})
 
@@ -77,8 +77,8 @@ _AMENDED = (
 )
 
 
-def _shown(history: Iterator[tuple[str, Any]]) -> Iterator[tuple[int, int]]:
-    """(price, count) of every reading that counted and showed the order resting."""
+def _shown(history: Iterator[tuple[str, Any]]) -> Iterator[tuple[int, int | None]]:
+    """(price, count) of every reading that counted; no count where it tells only what had been filled of it."""
     order_id, fact_ms, has_ended = None, 0, False
     for kind, data in history:
         if kind == "acknowledged":
@@ -92,8 +92,9 @@ def _shown(history: Iterator[tuple[str, Any]]) -> Iterator[tuple[int, int]]:
                 continue
             order_id, fact_ms = seen["order_id"], max(fact_ms, seen.get("updated_ts_ms") or 0)
             has_ended = has_ended or seen["status"] != "resting"
-            if not has_ended and seen["remaining_count_e2"] > 0:
-                yield seen["price_e6"], seen["fill_count_e2"] + seen["remaining_count_e2"]
+            is_whole = not has_ended and seen["remaining_count_e2"] > 0
+            counts = is_whole or seen["status"] == "executed"
+            yield seen["price_e6"], seen["fill_count_e2"] + seen["remaining_count_e2"] if counts else None
 
 
 def _orders() -> None:

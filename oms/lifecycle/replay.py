@@ -338,9 +338,9 @@ def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, late: bool) -> Order:
         status = status_from_counts(seen.initial_count_e2, seen.fill_count_e2, seen.remaining_count_e2)
     if not may_move(order.status, status):
         status = order.status
-    count, price = order.count_e2, order.price_e6
-    if status is OrderStatus.RESTING and seen.remaining_count_e2 > 0:
-        count, price = seen.fill_count_e2 + seen.remaining_count_e2, seen.price_e6
+    count = order.count_e2  # of a canceled order: what it was asked for last, as far as we know
+    if status is OrderStatus.EXECUTED or (status is OrderStatus.RESTING and seen.remaining_count_e2 > 0):
+        count = max(seen.fill_count_e2 + seen.remaining_count_e2, order.fill_count_e2)
     newer = seen.fill_count_e2 >= order.fill_count_e2
     remaining = seen.remaining_count_e2 if newer else order.remaining_count_e2
     return replace(
@@ -348,8 +348,8 @@ def _merged(order: Order, seen: e.Snapshot, as_of_ms: int, late: bool) -> Order:
         status=status,
         order_id=seen.order_id,
         count_e2=count,
-        price_e6=price,
-        terms_elsewhere=order.terms_elsewhere or (count, price) != (order.count_e2, order.price_e6),
+        price_e6=seen.price_e6,
+        terms_elsewhere=order.terms_elsewhere or (count, seen.price_e6) != (order.count_e2, order.price_e6),
         fill_count_e2=max(order.fill_count_e2, seen.fill_count_e2),
         remaining_count_e2=remaining if status is OrderStatus.RESTING else 0,
         fees_e6=seen.fees_e6 if newer else order.fees_e6,

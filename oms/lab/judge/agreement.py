@@ -113,9 +113,10 @@ def intents_agree(case: Case) -> Said:
                 if order[field] != seen[field]:
                     yield name, _differs(name, field, order[field], seen[field])
             if order["key"] in changed or order["terms_elsewhere"]:
-                # Whether the initial count of an order follows its amends is not settled; what rests does.
-                terms = {"price_e6": seen["price_e6"], "count_e2": seen["fill_count_e2"] + seen["remaining_count_e2"]}
-                wanted = terms if seen["status"] == "resting" else {}
+                # Whether the initial count of an order follows its amends is not settled; what rests and traded does.
+                wanted = {"price_e6": seen["price_e6"], "count_e2": seen["fill_count_e2"] + seen["remaining_count_e2"]}
+                if seen["status"] == "canceled":
+                    del wanted["count_e2"]
                 ours = {field: order[f"working_{field}"] for field in wanted}
             else:
                 wanted = {field: seen[field] for field in ("price_e6", "count_e2")}
@@ -144,11 +145,9 @@ def trades_agree(case: Case) -> Said:
     """I11."""
     order_ids = {order["order_id"] for order in case.orders.values()}
     ours = {(row["trade_id"], row["order_id"]): _figures(row) for row in case.ledger["fills"]}
-    theirs = {
-        (row["trade_id"], row["order_id"]): _figures(row)
-        for row in case.exchange.trades
-        if case.is_alone or row["order_id"] in order_ids
-    }
+    shown = {(row["trade_id"], row["order_id"]): _figures(row) for row in case.exchange.trades}
+    # Trades of orders made elsewhere need not be here; those that are, are as they are there.
+    theirs = {key: trade for key, trade in shown.items() if case.is_alone or key[1] in order_ids or key in ours}
     names = {order["order_id"]: name for name, order in case.orders.items()}
     for key in sorted(ours.keys() | theirs.keys()):
         if ours.get(key) != theirs.get(key):

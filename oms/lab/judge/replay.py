@@ -315,11 +315,12 @@ def _merged(order: Order, said: Row) -> bool:
         status = _by_counts(seen["initial_count_e2"], filled, remaining)
     if status in STATUS_MOVES[order.status]:
         order.status = status
-    if order.status == "resting" and remaining > 0:
-        terms = (filled + remaining, seen["price_e6"])
-        if terms != (order.working_count_e2, order.working_price_e6):
-            order.terms_elsewhere = 1
-        order.working_count_e2, order.working_price_e6 = terms
+    count = order.working_count_e2
+    if order.status == "executed" or (order.status == "resting" and remaining > 0):
+        count = max(filled + remaining, order.fill_count_e2)
+    if (count, seen["price_e6"]) != (order.working_count_e2, order.working_price_e6):
+        order.terms_elsewhere = 1
+    order.working_count_e2, order.working_price_e6 = count, seen["price_e6"]
     is_newer = filled >= order.fill_count_e2
     order.order_id = seen["order_id"]
     order.fill_count_e2 = max(order.fill_count_e2, filled)

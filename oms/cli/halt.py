@@ -22,7 +22,7 @@ _LEDGER = click.option(
 )
 
 
-@click.command(cls=Command, short_help="Stop sending in every process, at once.")
+@click.command(cls=Command, short_help="Stop sending in every process.")
 @click.option("--reason", metavar="TEXT", help="Why; `oms status` and every run that is stopped say it.")
 @click.option("--cancel", "clears", is_flag=True, help="Then withdraw what is queued and cancel what rests.")
 @_LEDGER

@@ -18,7 +18,7 @@ COMMANDS = {
     "orders": ("orders", "orders", "List orders of the ledger."),
     "why": ("orders", "why", "Tell what is known of one order, and how it is known."),
     "resolve": ("orders", "resolve", "Decide a parked order by hand."),
-    "halt": ("halt", "halt", "Stop sending in every process, at once."),
+    "halt": ("halt", "halt", "Stop sending in every process."),
     "unhalt": ("halt", "unhalt", "Let sending go on after a halt."),
     "groups": ("groups", "groups", "List order groups."),
     "group": ("groups", "group", "Make, trigger, reset, limit or delete an order group."),

@@ -43,6 +43,7 @@ _DESPITE_HALT = ("cancel", "account", "group", HALT)
 RECONCILE = "reconcile"
 # An order of our making that we had not sent, created so many horizons ago or less, may have company under way.
 _RECENT_HORIZONS = 5
+_LONGEST_TAIL_MS = 600_000  # as in oms.ledger.claim
 _RETRY_S = 0.5
 _SHORTEST_S = 0.02
 # The fullest write bucket of any tier holds what refills in so long.
@@ -149,6 +150,7 @@ class Session:
         self.ledger.bind_host(_exchange_name(self.config, self.venue))
         if purpose not in _DESPITE_HALT:
             self._check_halt()
+        self._tell_tail(progress)
         if epoch is not None and not actions.has_on_wire(self.ledger) and self.ledger.resume_epoch(epoch):
             return
         if queries.last_key_print(self.ledger) not in (None, self._print_of_key):
@@ -179,9 +181,18 @@ class Session:
                     f" {entry.action.detail}; `oms group settle {entry.key}` takes the decision"
                 )
 
+    def _tell_tail(self, progress: Report) -> None:
+        left_ms = (actions.tail_until_ms(self.ledger) or 0) - self.venue.clock.now_ms()
+        if 0 < left_ms <= _LONGEST_TAIL_MS:
+            note = f"a cancel-all may take along what is placed now: no order is sent for {left_ms // 1000 + 1} s"
+            self.notes.append(note)
+            progress(Progress(phase="waiting", done=0, total=None, note=note))
+
     def _check_halt(self) -> None:
         reason = queries.halt_reason(self.ledger)
         if reason is not None:
+            if self.ledger.halt.is_set():
+                queries.keep_halt(self.ledger, reason, self.venue.clock.now_us())
             self.stop = Stop(
                 code="halted",
                 message=f"sending is halted: {reason}",

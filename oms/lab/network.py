@@ -19,7 +19,7 @@ from oms.venue.clock import ExchangeClock
 from oms.venue.hosts import parse_base_url
 from oms.venue.keys import Key
 from oms.venue.signing import signed_headers
-from oms.venue.transport import MAX_CLAIM_AGE_MS, Answer, Channel, ClaimTooOld, Request, Transport
+from oms.venue.transport import MAX_CLAIM_AGE_MS, Answer, Channel, ClaimTooOld, Objected, Request, Transport
 
 BASE_URL = "http://127.0.0.1:9/trade-api/v2"
 
@@ -168,6 +168,7 @@ class SimulatedTransport(Transport):
         self.key = key
         self.timeout_s = timeout_s
         self.clock = clock
+        self.objection = lambda request: ""
         self.network = network
         self.steps = steps
 
@@ -201,6 +202,8 @@ class SimulatedChannel(Channel):
         age_ms = there.clock.now_ms() - signed_ms
         if abs(age_ms) > MAX_CLAIM_AGE_MS:
             raise ClaimTooOld(f"not sent: its claim is {age_ms} ms old")
+        if objection := there.objection(request):
+            raise Objected(f"not sent: {objection}")
         self._leave(request, signed_ms, there.timeout_s)
         raise UnderWay
 

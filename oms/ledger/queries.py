@@ -7,7 +7,7 @@ answers page by key in short transactions, because one open reader lets the WAL 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import TextClause, bindparam, select, text
+from sqlalchemy import TextClause, bindparam, insert, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql import ColumnElement
 
@@ -400,6 +400,14 @@ def halt_reason(ledger: Ledger) -> str | None:
     with ledger.read() as connection:
         row = connection.execute(select(schema.controls.c.reason).where(schema.controls.c.name == "halt")).one_or_none()
     return str(row[0]) if row is not None else None
+
+
+def keep_halt(ledger: Ledger, reason: str, now_us: int) -> None:
+    """Write the row of a halt that only the file knows, because the ledger could not be written then."""
+    row = insert(schema.controls).values(name="halt", reason=reason, at_us=now_us)
+    with ledger.gated_write() as connection:
+        if connection.execute(select(schema.controls.c.name).where(schema.controls.c.name == "halt")).first() is None:
+            connection.execute(row)
 
 
 def lift_halt(ledger: Ledger) -> None:

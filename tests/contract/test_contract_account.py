@@ -76,6 +76,16 @@ def test_a_halted_ledger_sends_nothing_and_says_why_and_goes_on_when_it_is_lifte
     assert world.drain().statuses == ["resting", "resting"]
 
 
+def test_a_halt_that_only_the_file_knows_gets_its_row_from_the_next_run(world: World) -> None:
+    world.submit([row()])
+    HaltFile(world.ledger_path).set("by file", 1)
+    assert world.submit([row()]).exit_code == 6
+    HaltFile(world.ledger_path).lift()
+    assert world.submit([row(price="0.02")]).exit_code == 6
+    with world.opened() as oms:
+        assert oms.unhalt() == "by file"
+
+
 def test_a_request_that_was_claimed_stays_here_when_the_halt_comes_before_its_first_byte(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +142,8 @@ def test_nothing_is_sent_in_the_minute_after_a_cancel_all(world: World) -> None:
         from oms.ledger import actions
 
         until_ms = actions.tail_until_ms(oms._open(create=False))
+        notes = oms.reconcile().notes
+    assert any("cancel-all" in note for note in notes)
     assert until_ms is not None
     signed_ms = world.sent(ALL)[-1]["signed_ms"]
     assert 60_000 <= until_ms - signed_ms < 62_500

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from oms.app.action_doubts import settle_left, undecided_actions
+from oms.app.limiting import limiting
 from oms.app.session import Report, Session
 from oms.errors import CredentialsError, ReadFailed
 from oms.ledger import queries
@@ -38,7 +39,8 @@ class Drive:
             wait_s=submit.wait_s,
             timeout_s=session.config.venue.timeout_s,
         )
-        self._run = Run(self._desk, session.venue, settings, session.interrupt, self._sent, session.ports)
+        limits = limiting(session.config, session.ledger, session.venue)
+        self._run = Run(self._desk, session.venue, settings, session.interrupt, self._sent, session.ports, limits)
 
     @property
     def stop(self) -> Stop | None:

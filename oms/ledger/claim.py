@@ -51,6 +51,10 @@ class Now:
     signed_ms: int
 
 
+# True: claim it. False: not now, and nothing behind it. Else the event that ends it unsent.
+Admit = Callable[[Entry], bool | e.Withdrawn]
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What one turn made durable."""
@@ -74,11 +78,12 @@ class Desk:
         answers: Sequence[tuple[Entry, e.Event]],
         want: int,
         now: Now,
-        admit: Callable[[Entry], bool] = lambda _: True,
+        admit: Admit = lambda _: True,
     ) -> Turn:
         """Record the answers and claim up to `want` more; durable on return.
 
-        `admit` is asked for each candidate in order and may say no (no rate token left): claiming ends there.
+        `admit` is asked for each candidate in order and may say no (no rate token left): claiming ends there. Or it
+        gives the event that ends the candidate unsent (over a limit).
         Raises EpochLost, LedgerReplaced, LedgerFailed; then nothing may be sent any more.
         """
         self._ledger.check_place()
@@ -113,6 +118,11 @@ class Desk:
                 return True
             return self._scope.creates and any(self._batches(connection))
 
+    @property
+    def tickers_ahead(self) -> set[str]:
+        """The markets of what would be claimed next."""
+        return {entry.ticker for entry in self._ahead}
+
     def refresh(self) -> None:
         """Forget what was read ahead: somebody else may have moved it (a withdrawal, a resolution)."""
         self._ahead.clear()
@@ -122,9 +132,7 @@ class Desk:
         if withdraw_expired(self._ledger, now_us):
             self.refresh()
 
-    def _claims(
-        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool], *, has_changes: bool
-    ) -> list[Fact]:
+    def _claims(self, connection: Connection, want: int, now: Now, admit: Admit, *, has_changes: bool) -> list[Fact]:
         # Once a turn, and before anything of it is decided: what is claimed or withdrawn here still reads as queued.
         if self._scope.creates and len(self._ahead) < want:
             self._ahead.clear()
@@ -136,24 +144,22 @@ class Desk:
                 # One in doubt, read ahead to be sent at once, is past its time too: it has to be resolved instead.
                 if entry.command.state is CommandState.QUEUED:
                     facts.append(Fact(entry, e.Withdrawn(reason=Reason.EXPIRED)))
-            elif not admit(entry):
+            elif (verdict := admit(entry)) is False:
                 break
-            else:
+            elif verdict is True:
                 facts.append(_claim(entry, now, self._ledger.epoch))
                 taken += 1
+            elif entry.command.state is CommandState.QUEUED:  # one in doubt may be there already
+                facts.append(Fact(entry, verdict))
             self._ahead.popleft()
         return facts
 
-    def _changes(
-        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]
-    ) -> tuple[list[Fact], int]:
+    def _changes(self, connection: Connection, want: int, now: Now, admit: Admit) -> tuple[list[Fact], int]:
         facts, taken = self._cancels(connection, want, now, admit)
         more, changed = self._modifies(connection, want - taken, now, admit)
         return facts + more, taken + changed
 
-    def _modifies(
-        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]
-    ) -> tuple[list[Fact], int]:
+    def _modifies(self, connection: Connection, want: int, now: Now, admit: Admit) -> tuple[list[Fact], int]:
         """Amends and decreases, one at a time for each order; what a newer one or a cancel made needless ends here."""
         facts: list[Fact] = []
         taken = 0
@@ -166,14 +172,12 @@ class Desk:
                 facts.append(Fact(entry, e.Withdrawn(reason=Reason.SUPERSEDED)))
             elif entry.expires_at_us is not None and entry.expires_at_us <= now.at_us:
                 facts.append(Fact(entry, e.Withdrawn(reason=Reason.EXPIRED)))
-            elif taken < want and admit(entry):
-                facts.append(_claim(entry, now, self._ledger.epoch))
-                taken += 1
+            elif taken < want and (verdict := admit(entry)) is not False:
+                facts.append(_claim(entry, now, self._ledger.epoch) if verdict is True else Fact(entry, verdict))
+                taken += verdict is True
         return facts, taken
 
-    def _cancels(
-        self, connection: Connection, want: int, now: Now, admit: Callable[[Entry], bool]
-    ) -> tuple[list[Fact], int]:
+    def _cancels(self, connection: Connection, want: int, now: Now, admit: Admit) -> tuple[list[Fact], int]:
         """Cancels go first, whatever batch they belong to: they make the account safer."""
         facts: list[Fact] = []
         taken = 0

@@ -5,9 +5,11 @@ commit, and hands the claims over. Everything is bounded: outstanding requests, 
 for answers after a stop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty
+from typing import Protocol
 
 from oms.errors import ReadFailed
 from oms.interrupt import Interrupt
@@ -15,6 +17,7 @@ from oms.ledger.claim import Desk
 from oms.ledger.rows import Entry
 from oms.lifecycle.states import CommandKind
 from oms.records import Stop
+from oms.submitter.gate import Gate
 from oms.submitter.ports import SYSTEM, Ports
 from oms.submitter.senders import Job
 from oms.submitter.turn import Answer, Turns
@@ -44,6 +47,14 @@ class SendSettings:
     timeout_s: float  # of one request
 
 
+class Limiting(Protocol):
+    """The trader's limits at the claim, and how their markets are read (`oms.app.limits.Limiting`)."""
+
+    gate: Gate
+
+    def read(self, tickers: Collection[str]) -> None: ...
+
+
 class Run:
     """One draining of the queue; may be drained again after doubts were resolved."""
 
@@ -55,8 +66,10 @@ class Run:
         interrupt: Interrupt,
         progress: Callable[[int, int], None] = lambda done, doubtful: None,
         ports: Ports = SYSTEM,
+        limits: Limiting | None = None,
     ) -> None:
-        self.turns = Turns(desk, venue.limiter, venue.clock)
+        self.turns = Turns(desk, venue.limiter, venue.clock, None if limits is None else limits.gate)
+        self._limits = limits
         self._desk = desk
         self._venue = venue
         self._settings = settings
@@ -202,6 +215,9 @@ class Run:
         """Queued commands that cannot be claimed now: wait for tokens, backoff or the exchange; False to give up."""
         signs = self.turns.signs
         now_us = self._venue.clock.now_us()
+        if self._limits is not None and self._limits.gate.stale:
+            with suppress(ReadFailed):  # no observation: what needs it waits on
+                self._limits.read(self._desk.tickers_ahead)
         if signs.trouble_since_us is not None and now_us - signs.trouble_since_us > self._settings.wait_s * 1_000_000:
             signs.stop = _gave_up(signs.trouble, self._settings.wait_s)
             return False

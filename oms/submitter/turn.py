@@ -15,10 +15,18 @@ from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandKind
 from oms.records import Stop
+from oms.submitter.gate import Gate
 from oms.venue.clock import ExchangeClock
-from oms.venue.limiter import Limiter
+from oms.venue.limiter import AMEND, CANCEL, CREATE, DECREASE, Limiter
 
 Answer = tuple[Entry, e.Event]
+
+_ENDPOINTS = {
+    CommandKind.CREATE: CREATE,
+    CommandKind.CANCEL: CANCEL,
+    CommandKind.AMEND: AMEND,
+    CommandKind.DECREASE: DECREASE,
+}
 
 # So many refusals with one code in a row mean that the door is closed, not that each order is wrong (design 4).
 REFUSALS_IN_A_ROW = 10
@@ -48,8 +56,9 @@ class Signs:
 class Turns:
     """The deciding half of the submitter."""
 
-    def __init__(self, desk: Desk, limiter: Limiter, clock: ExchangeClock) -> None:
+    def __init__(self, desk: Desk, limiter: Limiter, clock: ExchangeClock, gate: Gate | None = None) -> None:
         self._desk = desk
+        self._gate = gate
         self._limiter = limiter
         self._clock = clock
         self.signs = Signs()
@@ -59,6 +68,8 @@ class Turns:
         """Record the answers, read their signs, claim up to `want`; durable on return (see Desk.turn for errors)."""
         now_us = self._clock.now_us()
         noted = [(entry, self._note(entry, event, now_us)) for entry, event in answers]
+        for entry, _ in answers:
+            self._limiter.answered(_ENDPOINTS[entry.command.kind], now_us)
         if self._clock.jumped():
             want = 0  # like a restart: the next turn claims with a timestamp of the clock as it is now
             self.signs.hold_until_us, self.signs.trouble_since_us = 0, None  # they were by the clock as it was
@@ -71,10 +82,17 @@ class Turns:
         """The exchange says that it trades: claim again."""
         self.signs.is_paused = False
 
-    def _admit(self, entry: Entry, now_us: int) -> bool:
-        if entry.command.kind is CommandKind.CANCEL:
-            return self._limiter.take_cancel(now_us) == 0
-        return self._limiter.take_create(now_us) == 0
+    def _admit(self, entry: Entry, now_us: int) -> bool | e.Withdrawn:
+        verdict = True if self._gate is None else self._gate.judge(entry, now_us)
+        if verdict is not True:
+            return verdict
+        if entry.command.kind is CommandKind.CREATE:
+            wait_us = self._limiter.take_create(now_us, until_answered=True)
+        else:
+            wait_us = self._limiter.take_write(_ENDPOINTS[entry.command.kind], now_us, until_answered=True)
+        if not wait_us and self._gate is not None:
+            self._gate.claimed(entry)
+        return wait_us == 0
 
     def _note(self, entry: Entry, event: e.Event, now_us: int) -> e.Event:
         """Read what an answer says about going on; the event, with its backoff filled in."""

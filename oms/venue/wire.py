@@ -183,7 +183,13 @@ def error_of(value: Any) -> ErrorBody:
 
 def _code(value: Any) -> str:
     """A code is a word. Null is none, and neither is a number: gateways in between answer `{"code":403}`."""
-    if not isinstance(value, str) or isinstance(value, Number) or len(value) > MAX_CODE or _WORD.search(value) is None or not value.isprintable():
+    if (
+        not isinstance(value, str)
+        or isinstance(value, Number)
+        or len(value) > MAX_CODE
+        or _WORD.search(value) is None
+        or not value.isprintable()
+    ):
         return ""
     return value
 

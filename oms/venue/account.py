@@ -317,7 +317,7 @@ def read_fill(item: Any) -> Fill:
     """A fill object; Unreadable when it lacks an id, side, price, count or time."""
     fill = convert(item, _Fill)
     return Fill(
-        trade_id=identifier(fill.trade_id or fill.fill_id, "trade_id"),
+        trade_id=identifier(fill.fill_id or fill.trade_id, "fill_id"),  # one trade may be several fills
         order_id=identifier(fill.order_id, "order_id"),
         ticker=printable(fill.ticker or fill.market_ticker or "", 256),
         side=_side(fill),

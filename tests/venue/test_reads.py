@@ -413,6 +413,8 @@ def test_a_fill_knows_its_time_from_what_there_is() -> None:
     assert read_fill(wire(FILL | {"created_time": None, "ts": "1781159360"})).ts_ms == 1_781_159_360_000
     assert read_fill(wire(FILL | {"ts_ms": "1781159360999"})).ts_ms == 1_781_159_360_999
     assert read_fill(wire(FILL | {"trade_id": None, "fill_id": "f-9"})).trade_id == "f-9"
+    assert read_fill(wire(FILL | {"trade_id": "t-9", "fill_id": None})).trade_id == "t-9"
+    assert read_fill(wire(FILL | {"trade_id": "t-9", "fill_id": "f-9"})).trade_id == "f-9", "one trade, two fills"
     with pytest.raises(Unreadable):
         read_fill(wire(FILL | {"created_time": None, "ts": None}))
 

@@ -129,7 +129,8 @@ class _Pass:
         from_ms = None if start_ms is None or last_ms is None else max(0, start_ms - how.horizon_ms)
         wanted = set[str]()
         if from_ms is not None and last_ms is not None:
-            wanted = books.newest_trades(self.ledger, from_ms + _EDGE_MS, last_ms, _WITNESSES)
+            until_ms = min(last_ms, how.as_of_ms)  # reads may lag more than they did
+            wanted = books.newest_trades(self.ledger, from_ms + _EDGE_MS, until_ms, _WITNESSES)
         wanted = self._record(account.fills(min_ts=_seconds(from_ms)), wanted)
         history_from_ms = self._history_from(from_ms, is_due=bool(wanted))  # what is missing may have moved there
         if history_from_ms is not None:

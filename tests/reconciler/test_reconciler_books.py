@@ -185,6 +185,18 @@ def test_a_list_of_trades_that_is_suddenly_empty_is_no_reading(own_world: World)
         assert kept_books(kept).positions[Market(TICKER, 0)].position_e2 == 300
 
 
+def test_reads_that_lag_more_than_they_did_are_told_by_their_instant(own_world: World) -> None:
+    with keeper(own_world) as kept:
+        kept.read()
+        by_hand(own_world, price="0.9900", count="2.00")
+        kept.read(horizon_ms=60_000)
+        own_world.sandbox.control(read_lag_ms=60_000)
+        assert kept.read(horizon_ms=120_000).strange_trades == 0
+        own_world.sandbox.control(read_lag_ms=0)
+        assert kept.read(horizon_ms=120_000).strange_trades == 0
+        assert kept_books(kept).positions[Market(TICKER, 0)].position_e2 == 200
+
+
 def test_a_list_of_positions_that_is_suddenly_empty_forgets_none(own_world: World) -> None:
     by_hand(own_world, price="0.9900", count="2.00")
     with keeper(own_world) as kept:

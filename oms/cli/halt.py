@@ -68,7 +68,7 @@ def _halt(invocation: Invocation, reason: str, ledger: Path | None) -> tuple[str
         if no_row:
             invocation.notes.fact(ledger=path, row=no_row)
     way = f"--ledger {paths[0]}" if ledger is not None or problem else ""
-    invocation.notes.say(f"sending goes on with: {invocation.command('unhalt', *way.split(' ', 1) if way else ())}")
+    invocation.notes.say(f"nothing is sent before: {invocation.command('unhalt', *way.split(' ', 1) if way else ())}")
     return problem, told
 
 
@@ -108,7 +108,8 @@ def answer_clearing(invocation: Invocation, report: "ClearReport", fields: dict[
         answer["error"] = _why(invocation, report)
     told = dict(fields_of(report))
     left = len(report.resting) if report.resting is not None else None
-    invocation.answer.done(answer | told, {**told, "resting": "unknown" if left is None else left})
+    shown = {name: value for name, value in told.items() if name not in ("stop", "notes", "exit_code")}
+    invocation.answer.done(answer | told, {**shown, "resting": "unknown" if left is None else left})
     rest = "what still rests could not be read" if left is None else f"{counted(left, 'order')} still rest"
     notes.say(
         f"{report.withdrawn} withdrawn, {counted(report.canceled, 'order')} of this ledger and {report.external} of"

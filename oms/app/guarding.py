@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from oms.app.core import LOCK_WAIT_S, Core, Report, silent
-from oms.errors import InputError
+from oms.errors import CredentialsError, InputError, ReadFailed
+from oms.intake.fields import is_group_id
 from oms.ledger import actions, groups, listing
 from oms.ledger.actions import ActionEntry
 from oms.ledger.engine import real_path
@@ -192,13 +193,12 @@ class _Opened:
         self._opened = runs().opened(purpose, progress, LOCK_WAIT_S)
 
     def __enter__(self) -> "Session":
-        from oms.errors import ReadFailed
-
         session, _ = self._opened.__enter__()
         if session.stop is not None and session.stop.code != "halted":
             stop = session.stop
             self._opened.__exit__(None, None, None)
-            raise ReadFailed(stop.message, hint=stop.hint)
+            kind = CredentialsError if stop.code == "credentials" else ReadFailed
+            raise kind(stop.message, hint=stop.hint)
         return session
 
     def __exit__(self, *raised: object) -> None:
@@ -220,6 +220,8 @@ def _group(session: "Session", name: str) -> groups.GroupEntry:
 def _check_name(session: "Session", name: str) -> None:
     if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or name != name.strip():
         raise InputError(f"{name[:80]!r} is no name for a group", hint=f"1 to {_MAX_NAME} printable characters")
+    if is_group_id(name):
+        raise InputError(f"{name!r} looks like an order_group_id", hint="give it a name that no id can be")
     if name in groups.names(session.ledger):
         raise InputError(f"there is an order group {name!r} already", hint="`oms groups` lists them")
 

@@ -17,6 +17,7 @@ __all__ = [
     "PLAIN_TYPES",
     "Number",
     "Raw",
+    "is_group_id",
     "plain",
     "read_boolean",
     "read_cents",
@@ -206,13 +207,18 @@ def read_client_order_id(value: Raw) -> str | None:
     return text
 
 
+def is_group_id(text: str) -> bool:
+    """Whether a text is what the exchange gives out as an order_group_id."""
+    return _GROUP_ID.fullmatch(text) is not None
+
+
 def read_order_group(value: Raw, groups: Mapping[str, str]) -> str | None:
     """The order_group_id of a group that is named as it is called here, or by its id."""
     text = _quoted(value)
     known = groups.get(text)
     if known is not None:
         return known
-    if _GROUP_ID.fullmatch(text) is not None:
+    if is_group_id(text):
         return text
     raise ValueError(f"{shown(text)} is not an order group of this ledger, and no order_group_id: see `oms groups`")
 

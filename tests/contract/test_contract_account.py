@@ -232,6 +232,8 @@ def test_a_group_of_a_name_that_is_taken_is_refused_before_anything_is_sent(worl
     before = len(world.sent(GROUP_CREATE))
     with pytest.raises(InputError, match="already"):
         made(world)
+    with pytest.raises(InputError, match="looks like an order_group_id"):
+        made(world, "9a3c1d5e-0000-4000-8000-00000000abcd")
     assert len(world.sent(GROUP_CREATE)) == before
 
 

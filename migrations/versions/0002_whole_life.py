@@ -21,8 +21,8 @@ Big = sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 REASONS = (
     "reason IN ('refused', 'id_consumed', 'expired', 'withdrawn', 'retried', 'halted', 'proven_absent', "
     "'cancel_requested', 'moot', 'no_effect', 'no_answer', 'sender_died', 'id_taken', 'conflict', 'superseded', "
-    "'limit', 'waiting', 'resolved_by_hand', 'remainder', 'expiry', 'market_closed', 'self_trade', 'order_group', "
-    "'cancel_all', 'canceled_elsewhere')"
+    "'limit', 'waiting', 'resolved_by_hand', 'expiry', 'market_closed', 'order_group', 'cancel_all', "
+    "'canceled_elsewhere')"
 )
 STATES = "state IN ('queued', 'on_wire', 'in_doubt', 'accepted', 'refused', 'withdrawn', 'absent', 'parked')"
 

@@ -133,10 +133,8 @@ class Reason(StrEnum):
     WAITING = "waiting"  # not processed so far (rate limit, pause, no connection); it will be tried again
     RESOLVED_BY_HAND = "resolved_by_hand"
     # Why an order at the exchange ended before it was filled, where that can be told
-    REMAINDER = "remainder"  # immediate_or_cancel, fill_or_kill: what did not trade at once
     EXPIRY = "expiry"  # its expiration_time came
     MARKET_CLOSED = "market_closed"
-    SELF_TRADE = "self_trade"
     ORDER_GROUP = "order_group"  # its group was triggered
     CANCEL_ALL = "cancel_all"  # everything of the account was canceled at once from here
     CANCELED_ELSEWHERE = "canceled_elsewhere"  # by the website, another program, or the exchange itself

@@ -387,13 +387,11 @@ class Reconciler:
             self._recognize("order", [order], as_of_ms)
             return
         created_ms = entry.order.created_ts_ms or 0
-        if as_of_ms < created_ms + self.settings.horizon_ms:
-            return  # reads lag: it may not be shown yet
         old = self.venue.account.historical_orders(ticker=entry.ticker, min_ts=max(0, created_ms // 1000 - 60))
         match = [o for o in old if o.order_id == entry.order.order_id]
         if match:
             self._recognize("historical", match, as_of_ms)
-        else:
+        elif as_of_ms >= created_ms + self.settings.horizon_ms:  # before that it may not be shown yet: reads lag
             self.findings.report([compare.lost_break(entry)])
 
     def read_books(self, seen: Scan | None, since_ms: int | None = None) -> None:

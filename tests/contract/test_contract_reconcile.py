@@ -9,7 +9,7 @@ import pytest
 from tests.contract.shells import Answer, Shell
 from tests.contract.worlds import CREATE, TICKER, fault, row
 
-BREAK = {"kind", "client_order_id", "order_id", "ticker", "expected", "seen", "suggestion"}
+BREAK = {"kind", "client_order_id", "order_id", "ticker", "expected", "seen", "suggestion", "first_seen_at"}
 
 
 def reconcile(shell: Shell, *words: str, code: int = 0, **how: Any) -> dict[str, Any]:

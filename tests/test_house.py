@@ -20,7 +20,18 @@ MODULES = sorted((PROJECT / "oms").rglob("*.py"))
 
 # The rooms where a price, a count or a fee is computed or carried; none of them has a use for a float.
 MONEY_ROOMS = ("units", "intake", "lifecycle", "compare", "risk", "money", "records", "venue/wire", "sandbox/amounts")
-PURE_ROOMS = ("units", "intake", "lifecycle", "compare", "risk", "money", "records", "errors", "config/values", "config/hosts")
+PURE_ROOMS = (
+    "units",
+    "intake",
+    "lifecycle",
+    "compare",
+    "risk",
+    "money",
+    "records",
+    "errors",
+    "config/values",
+    "config/hosts",
+)
 # Where float() reads seconds or the sandbox's knobs, which are never money.
 MAY_READ_FLOATS = ("config/values", "sandbox/knobs", "sandbox/faults")
 

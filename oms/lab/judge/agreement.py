@@ -144,7 +144,11 @@ def _may_lag(case: Case) -> bool:
 def trades_agree(case: Case) -> Said:
     """I11."""
     order_ids = {order["order_id"] for order in case.orders.values()}
-    ours = {(row["trade_id"], row["order_id"]): _figures(row) for row in case.ledger["fills"]}
+    ours = {
+        (row["trade_id"], row["order_id"]): _figures(row)
+        for row in case.ledger["fills"]
+        if row["order_key"] is not None or row["order_id"] not in order_ids  # kept, and not counted for its order
+    }
     shown = {(row["trade_id"], row["order_id"]): _figures(row) for row in case.exchange.trades}
     # Trades of orders made elsewhere need not be here; those that are, are as they are there.
     theirs = {key: trade for key, trade in shown.items() if case.is_alone or key[1] in order_ids or key in ours}

@@ -16,6 +16,7 @@ from runs import configured, make_key, orders
 from oms import Oms
 from oms.intake.intents import body_digest
 from oms.interrupt import Interrupt
+from oms.ledger import schema
 from oms.ledger.append import chain_hash, chain_start
 from oms.ledger.claim import Desk, Now, Scope
 from oms.ledger.ledger import open_ledger
@@ -26,7 +27,8 @@ SEED = 1_000
 _STEP_MS = 6 * 3600 * 1000
 # Moments of the seed: fixed, so that they can be found in its events and moved.
 _AT_MS = 1_790_000_000_000
-_MADE_BY = "settled-3"  # changes when what is built here changes: an older one is built again
+# Changes when what is built here changes, or the ledger's tables do: an older one is built again.
+_MADE_BY = f"settled-4-{schema.HEAD}"
 
 Row = dict[str, Any]
 

@@ -91,7 +91,7 @@ def books_only(config: Config) -> float:
 
 def measure(asked: Asked, told: Told) -> None:
     orders = 10_000 if asked.is_short else 100_000
-    source = settled_ledger(orders, cache_directory())
+    source = settled_ledger(orders, asked.directory if asked.is_short else cache_directory())
     config = configured(
         traded_ledger(source, asked.directory), "http://127.0.0.1:1/trade-api/v2", make_key(asked.directory)
     )

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from oms.cli.groups import group
+from oms.cli.root import COMMANDS
 from tests.crash.lives import World
 from tests.lab.real import strace
 from tests.lab.real.strace import TracedLife, WaitingNursery
@@ -72,6 +74,11 @@ def have_resting(world: World) -> None:
     assert world.live("submit", world.file(bids(3), "rest.jsonl")).code == 0
 
 
+def have_group(world: World) -> None:
+    have_one(world)
+    assert world.live("group", "create", "--limit", "10", "--name", "g").code == 0
+
+
 def have_lost(world: World) -> None:
     """Three requests that never arrived, of a process that is dead."""
     suffer(world, 3, kind="drop", commit=False)
@@ -81,7 +88,7 @@ def have_lost(world: World) -> None:
 
 @dataclass(frozen=True)
 class Sender:
-    """A command that sends, and how many write requests it has to send."""
+    """A command that sends, and how many write requests it has to send; {ID} in argv is an order, {IDS} all."""
 
     name: str
     argv: tuple[str, ...]
@@ -97,21 +104,48 @@ SENDERS = [
     Sender("a batch in batched requests", ("submit",), 2, 6, settings=BATCHED),
     Sender("what was queued", ("submit",), 3, prepare=have_queued),
     Sender("a retry", ("submit", "--retry", "refused"), 3, prepare=have_refused),
-    Sender("a cancel", ("cancel",), 3, prepare=have_resting),
+    Sender("a cancel", ("cancel", "{IDS}"), 3, prepare=have_resting),
+    Sender("a cancel of all in batched requests", ("cancel", "--all"), 1, prepare=have_resting, settings=BATCHED),
+    Sender("a cancel of the account", ("cancel", "--account"), 3, prepare=have_resting),
+    Sender("an amend", ("amend", "{ID}", "--price", "0.30"), 1, prepare=have_resting),
+    Sender("a decrease", ("decrease", "{ID}", "--to", "0.50"), 1, prepare=have_resting),
+    Sender("a halt that clears", ("halt", "--cancel"), 4, prepare=have_resting),
+    Sender("a new group", ("group", "create", "--limit", "10", "--name", "g"), 1),
+    Sender("a group's limit", ("group", "limit", "g", "5"), 1, prepare=have_group),
+    Sender("a group's trigger", ("group", "trigger", "g"), 1, prepare=have_group),
+    Sender("a group's reset", ("group", "reset", "g"), 1, prepare=have_group),
+    Sender("a group's end", ("group", "delete", "g"), 1, prepare=have_group),
     Sender("what was proven absent", ("submit",), 3, prepare=have_lost),
+    Sender("a reconcile, which only reads", ("reconcile",), 0, prepare=have_lost),
 ]
+# Commands that write nothing to an exchange: they look, or stay on this machine.
+SILENT = {
+    *("withdraw", "orders", "why", "resolve", "unhalt", "groups", "breaks", "batches", "fills", "positions", "pnl"),
+    *("balance", "settlements", "status", "limits", "markets", "export", "report", "config", "db", "verify", "doctor"),
+    *("help", "group settle"),
+}
+# Whose orders go to an exchange of their own, by lives of the commands above.
+PLAY = {"demo", "lab", "sandbox"}
 
 
 def argv_of(sender: Sender, world: World) -> Sequence[str | Path]:
-    if sender.name == "a cancel":
-        return ["cancel", *ids(world)]
-    return [*sender.argv, world.file(bids(sender.rows))] if sender.rows else sender.argv
+    if sender.rows:
+        return [*sender.argv, world.file(bids(sender.rows))]
+    if "{IDS}" in sender.argv:
+        return [*sender.argv[:-1], *ids(world)]
+    return [ids(world)[0] if part == "{ID}" else part for part in sender.argv]
 
 
 def ids(world: World) -> list[str]:
     told = world.live("orders", "-o", "jsonl")
     assert told.code == 0, told
     return [json.loads(line)["client_order_id"] for line in told.out.splitlines()]
+
+
+def test_every_command_that_sends_is_proven() -> None:
+    listed = {" ".join(each.argv[:2] if each.argv[0] == "group" else each.argv[:1]) for each in SENDERS}
+    assert listed & (SILENT | PLAY) == set()
+    assert listed | SILENT | PLAY == COMMANDS.keys() - {"group"} | {f"group {name}" for name in group.commands}
 
 
 def proven(world: World, argv: Sequence[str | Path], run: Callable[..., TracedLife], **how: Any) -> Proof:

@@ -21,12 +21,21 @@ CALLS = (
     *("openat", "pwrite64", "write", "ftruncate", "unlink", "rename", "link", "fsync", "fdatasync"),
     *("connect", "sendto", "recvfrom"),
 )
-# One row for each attempt that is on record as under way, with the request that was recorded for it.
-_ON_WIRE = """
+# One row for each attempt that is on record as under way, with the request that was recorded for it: creates are asked
+# for by client_order_id, what changes or takes back an order by order_id, actions by what they are about.
+_CREATES = """
 SELECT c.last_signed_ms, (SELECT data FROM events e WHERE e.command_key = c.key AND e.kind = 'recorded')
 FROM orders o JOIN commands c ON c.order_key = o.key
-WHERE c.state = 'on_wire' AND (c.kind = 'create' AND o.client_order_id = ? OR c.kind = 'cancel' AND o.order_id = ?)
+WHERE c.state = 'on_wire' AND c.kind = 'create' AND o.client_order_id = ?1
 """
+_CHANGES = _CREATES.replace("c.kind = 'create' AND o.client_order_id", "c.kind = '{kind}' AND o.order_id")
+_ACTIONS = """
+SELECT last_signed_ms, json_object('body', body) FROM actions
+WHERE state = 'on_wire' AND kind = '{kind}' AND (target = ?1 OR kind = 'group_create')
+"""
+
+# What SQLite reads; the files beside it (mark, locks, halt) are not asked what is on record.
+_OF_LEDGER = re.compile(r"\.sqlite3(-wal|-journal)?$")
 
 
 @dataclass(slots=True)
@@ -66,7 +75,7 @@ class Disk:
             case "link" if len(names) == 2:
                 self._names[names[1]] = self._names[names[0]]
             case "write" | "rename" | "link":
-                assert call.path not in self._names, f"not understood: {call}"
+                assert not _OF_LEDGER.search(call.path), f"not understood: {call}"
                 assert not names, f"not understood: {call}"
 
     def _write(self, content: bytearray, call: Call) -> None:
@@ -91,7 +100,7 @@ class Disk:
     def left(self, to: Path) -> Path:
         """Write what a power cut would leave now into another folder; the path of the ledger there."""
         for name, file in self._synced_names.items():
-            if re.search(r"\.sqlite3(-wal|-journal)?$", name):
+            if _OF_LEDGER.search(name):
                 (to / Path(name).name).write_bytes(file.synced)
         return to / "oms.sqlite3"
 
@@ -122,7 +131,7 @@ def prove(calls: Iterable[Call], disk: Disk) -> Proof:
         elif call.name != "sendto":
             if call.is_done:
                 disk.begin(call)
-        elif call.strings[0].startswith((b"POST ", b"DELETE ")):
+        elif call.strings[0].startswith((b"POST ", b"PUT ", b"DELETE ")):
             sends += 1
             requests[call.path] = call.strings[0]
             with TemporaryDirectory() as folder:
@@ -143,26 +152,46 @@ def _whole(sent: bytes) -> tuple[str, str, int, bytes]:
 def _unrecorded(request: tuple[str, str, int, bytes], ledger: Path) -> list[str]:
     method, path, signed_ms, body = request
     there: list[tuple[int, str] | None] = []
+    asked, subjects = _asked(method, path.partition("?")[0], body)
     with closing(sqlite3.connect(ledger)) as database:
         try:
-            there = [database.execute(_ON_WIRE, (name, name)).fetchone() for name in _subjects(path, body)]
+            there = [database.execute(asked, (name,)).fetchone() for name in subjects]
         except sqlite3.Error as exc:  # no ledger at all: SQLite finds no table
             return [f"{method} {path} leaves; what a power cut would leave cannot be read: {exc}"]
-    if all(row is not None and row[0] == signed_ms for row in there) and _body(body, there) == body:
+    if all(row is not None and row[0] == signed_ms for row in there) and _body(method, body, there) == body:
         return []
     return [f"{method} {path} signed at {signed_ms} leaves; a power cut would leave {there}"]
 
 
-def _subjects(path: str, body: bytes) -> list[str]:
-    if not body:
-        return [path.partition("?")[0].rpartition("/")[2]]
-    document = json.loads(body)
-    return [each["client_order_id"] for each in document.get("orders", [document])]
+def _asked(method: str, path: str, body: bytes) -> tuple[str, list[str]]:
+    """How the record of a request is looked up, and of what: each order or action that it carries."""
+    *_, owner, last = path.split("/")
+    match method, owner, last:
+        case "DELETE", "events", "orders":
+            return _ACTIONS.format(kind="cancel_all"), [""]
+        case "DELETE", "orders", "batched":
+            orders = json.loads(body)["orders"]
+            return _CHANGES.format(kind="cancel"), [each["order_id"] for each in orders]
+        case "DELETE", "orders", _:
+            both = (_CHANGES.format(kind="cancel"), _ACTIONS.format(kind="cancel_external"))
+            return " UNION ALL ".join(both), [last]
+        case "POST", "order_groups", "create":
+            return _ACTIONS.format(kind="group_create"), [""]
+        case "PUT", _, "trigger" | "reset" | "limit":
+            return _ACTIONS.format(kind=f"group_{last}"), [owner]
+        case "DELETE", "order_groups", _:
+            return _ACTIONS.format(kind="group_delete"), [last]
+        case "POST", _, "amend" | "decrease":
+            return _CHANGES.format(kind=last), [owner]
+        case "POST", "events" | "orders", "orders" | "batched":
+            document = json.loads(body)
+            return _CREATES, [each["client_order_id"] for each in document.get("orders", [document])]
+    raise AssertionError(f"not understood: {method} {path}")
 
 
-def _body(sent: bytes, there: Iterable[tuple[int, str] | None]) -> bytes:
-    """What is to be sent, by the record."""
-    if not sent:
-        return sent  # a cancel has none
+def _body(method: str, sent: bytes, there: Iterable[tuple[int, str] | None]) -> bytes:
+    """What is to be sent, by the record. Of a cancel that are the order_ids, by which it was looked up."""
+    if method == "DELETE":
+        return sent
     recorded = ",".join(json.loads(row[1])["body"] for row in there if row is not None)
     return f'{{"orders":[{recorded}]}}'.encode() if sent.startswith(b'{"orders":[') else recorded.encode()

@@ -123,6 +123,7 @@ def test_every_order_over_a_limit_is_named(opened: Open) -> None:
         assert [each.reason.partition(":")[0] for each in problem.problems] == ["row 1", "row 3"]
 
 
+@pytest.mark.fault(80)
 def test_rows_of_one_batch_count_together_and_with_what_is_queued(opened: Open) -> None:
     with opened(max_market_exposure_dollars="12") as oms:
         refused(oms, row(), row(), row(count=5))

@@ -45,6 +45,7 @@ def outcomes(oms: Oms) -> list[tuple[str, str | None]]:
     return [(order.status, order.reason) for order in oms.orders(newest_first=False)]
 
 
+@pytest.mark.fault(80)
 def test_what_was_recorded_before_the_limit_was_lowered_is_withdrawn_at_the_claim(
     opened: Open, sandbox: Sandbox
 ) -> None:

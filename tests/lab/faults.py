@@ -312,7 +312,6 @@ THEMES = {
 # Why a fault, or the rest of it, has no test.
 REASONS = {
     38: "a million rows are measured, not tested: docs/performance.md",
-    80: "waits for limits of one's own: only rows, bytes, pages and rates have limits yet",
     85: "waits for the service: there is no door yet",
     88: "no version has been released yet: the ledger of each is to be kept by tests/lab/keep_ledger.py",
     93: "waits for the stream",

@@ -87,6 +87,7 @@ def cost_e8(orders: list[Entry]) -> int:
     return sum(risk_e6(Side(x.side), x.price_e6) * (x.order.count_e2 - x.order.fill_count_e2) for x in orders)
 
 
+@pytest.mark.fault(80)
 def test_everything_that_is_or_may_be_at_the_exchange_is_live(tmp_path: Path) -> None:
     ledger = used(tmp_path / "ledger.sqlite3")
     orders = entries(ledger, 12)
@@ -110,6 +111,7 @@ def test_everything_that_is_or_may_be_at_the_exchange_is_live(tmp_path: Path) ->
     ledger.close()
 
 
+@pytest.mark.fault(80)
 def test_an_order_in_doubt_counts_as_one_that_rests(ledger: Ledger) -> None:
     recorded(ledger, 1)
     (entry,) = entries(ledger, 1)
@@ -266,6 +268,7 @@ def test_a_pending_amend_counts_as_the_worse_of_both_terms(ledger: Ledger) -> No
     assert kept.of(entry.order_key) == before
 
 
+@pytest.mark.fault(80)
 def test_an_amend_in_doubt_is_found_when_loading(ledger: Ledger) -> None:
     recorded(ledger, 1)
     (entry,) = entries(ledger, 1)

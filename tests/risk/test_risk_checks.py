@@ -99,6 +99,7 @@ TABLE: list[tuple[str, Limits, LiveOrder, bool]] = [
 
 
 @pytest.mark.parametrize(("name", "limits", "asked", "is_refused"), TABLE)
+@pytest.mark.fault(80)
 def test_exactly_the_limit_passes_and_one_unit_more_does_not(
     name: str, limits: Limits, asked: LiveOrder, is_refused: bool
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_refusal_names_order_limit_value_and_what_it_would_be() -> None:
         (Limits(max_open_orders=4), None),
     ],
 )
+@pytest.mark.fault(80)
 def test_what_is_live_is_summed_by_market_event_and_in_all(limits: Limits, refused_by: str | None) -> None:
     live = resting(order(contracts=4), order(ticker="EV-B"), order(ticker="OTHER-A", contracts=6))
     live.hold("EV-A", 0, Held(1000, 6 * DOLLAR * 100))  # ten bought at 0.60

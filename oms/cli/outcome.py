@@ -28,17 +28,24 @@ class Count:
             yield record
 
 
+# Not placed because that is what was asked for, where it was.
+_MEANT = {"canceling": ("cancel_requested",), "withdrawing": ("withdrawn",)}
+
+
 class _NotPlaced:
     """Remembers the first few orders that are not at the exchange, and counts the rest, while all stream through."""
 
-    def __init__(self, orders: Iterable["OrderRecord"]) -> None:
+    def __init__(self, orders: Iterable["OrderRecord"], verb: str) -> None:
         self._orders = orders
+        self._meant = _MEANT.get(verb, ())
         self.first: list[OrderRecord] = []
         self.count = 0
 
     def __iter__(self) -> Iterator["OrderRecord"]:
         for order in self._orders:
-            if order.in_doubt or order.status in ("pending", "rejected", "unsent"):
+            if order.in_doubt or (
+                order.status in ("pending", "rejected", "unsent") and order.reason not in self._meant
+            ):
                 self.count += 1
                 if len(self.first) < NOT_PLACED_SHOWN:
                     self.first.append(order)
@@ -48,7 +55,7 @@ class _NotPlaced:
 def answer_run(invocation: Invocation, oms: "Oms", report: "SubmitReport", verb: str = "submitted") -> int:
     """Answer a run with one record per order in the rows' order; return its exit code."""
     invocation.report_code = report.exit_code
-    orders = _NotPlaced(oms.run_orders(report))
+    orders = _NotPlaced(oms.run_orders(report), verb)
     left_out = invocation.answer.rows(ORDERS, orders, stdout.TERMINAL_ROWS)
     invocation.answer.done(_fields(invocation, report))
     if left_out:

@@ -15,7 +15,7 @@ from typing import Any
 
 import oms
 from oms.venue import account
-from tests.lab.mutants import sockets, stories
+from tests.lab.mutants import changing, sockets, stories
 from tests.lab.mutants.planting import Trial
 from tests.lab.mutants.power import power
 
@@ -40,7 +40,7 @@ def attempted(trial: Trial, folder: Path) -> dict[str, Any]:
         case "power" | "disk":
             return told(power(trial, folder))
         case _:
-            return lived({**stories.STORIES, **sockets.STORIES}[trial.story], folder)
+            return lived({**stories.STORIES, **changing.STORIES, **sockets.STORIES}[trial.story], folder)
 
 
 def lived(story: stories.Story, folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A disk that fails: EIO, ENOSPC, or a lock that is not free, once or from then on, at every position of a life.
 
-After an error nothing may be sent in that life: a commit that raised may be durable or not. Once the disk is well
-again, the same command goes on from whatever is there.
+After an error nothing more may be claimed and sent in that life: a commit that raised may be durable or not. Once the
+disk is well again, the same command goes on from whatever is there.
 """
 
 import errno
@@ -31,7 +31,7 @@ class Fault:
     deeds: tuple[str, ...] = ()  # instead of all that can
     seen: int = 0
     met: str = ""  # the first deed that failed
-    writes: int = field(default=0)  # requests that had left when it failed
+    met_ms: int = field(default=0)  # when it failed
 
     def __call__(self, name: str) -> None:
         if not name.startswith(self.deeds or DEEDS[self.number]):
@@ -39,12 +39,13 @@ class Fault:
         self.seen += 1
         if self.seen == self.nth or (self.is_sticky and self.met):
             if not self.met:
-                self.met, self.writes = name, self.world.writes
+                self.met, self.met_ms = name, self.world.clock.now_us // 1000
             raise OSError(self.number, "planted")
 
     @property
     def has_sent_after(self) -> bool:
-        return self.world.writes > self.writes
+        """Whether anything claimed since was sent; what a sender had taken up by then was durable before."""
+        return any(claimed_ms >= self.met_ms for claimed_ms in self.world.writes)
 
     @property
     def is_noticed(self) -> bool:

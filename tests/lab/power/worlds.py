@@ -47,7 +47,7 @@ class PowerWorld(World):
     ) -> None:
         self.power = power
         self.adapter = Adapter(power)
-        self.writes = 0  # requests that may change something at the exchange
+        self.writes: list[int] = []  # requests that may change something at the exchange, by the time of their claim
         self.fault: Callable[[str], None] = lambda name: None  # may raise OSError at what the disk is asked for
         self._last: Steps | None = None
         super().__init__(folder, fates=fates, disk=lambda _: self.adapter, settings=settings)
@@ -85,7 +85,7 @@ class PowerWorld(World):
     def _depart(self, request: Request, signed_ms: int) -> None:
         if request.method == "GET":
             return
-        self.writes += 1
+        self.writes.append(signed_ms)
         self.witness.sees(_subjects(request), signed_ms)
 
 

@@ -319,21 +319,29 @@ def has_terms(terms: Terms | None, seen: e.Snapshot) -> bool:
 
 def order_breaks(known: Known, seen: e.Snapshot) -> list[BreakRecord]:
     """What does not fit between an order we know and a read of it."""
-    if known.order.order_id is not None and seen.order_id != known.order.order_id:
-        return [
-            _break(
-                "duplicate",
-                known,
-                f"one order, {known.order.order_id}",
-                f"a second one, {seen.order_id}",
-                f"cancel {seen.order_id} at the exchange; sending is halted until a person has looked",
-            )
-        ]
+    if is_second(known, seen):
+        return [duplicate_break(known, seen.order_id)]
     is_ours = known.order.order_id is not None or not known.own_id
     if is_ours and (seen.ticker, seen.side) != (known.ticker, known.side):
         what = "no amend changes these: ask Kalshi, and cancel it if it is not wanted"
         return [_break("amended", known, f"{known.side} {known.ticker}", f"{seen.side} {seen.ticker}", what)]
     return []
+
+
+def is_second(known: Known | None, seen: e.Snapshot) -> bool:
+    """Whether the exchange shows another order under the client_order_id of one that it has taken from us."""
+    return known is not None and known.order.order_id is not None and seen.order_id != known.order.order_id
+
+
+def duplicate_break(known: Known, second_order_id: str) -> BreakRecord:
+    return _break(
+        "duplicate",
+        known,
+        f"one order, {known.order.order_id}",
+        f"a second one, {second_order_id}",
+        f"look at both; if {second_order_id} rests and is too much, cancel it on the website, or all with"
+        " `oms cancel --account`; sending is halted until a person has looked",
+    )
 
 
 def amended_break(known: Known) -> BreakRecord:

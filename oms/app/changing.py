@@ -183,6 +183,8 @@ def _yes_price_e6(order: OrderRecord, price: Decimal | str) -> int:
     price_e6 = _number(parse_dollars, price, "price")
     if not 0 < price_e6 < DOLLAR_E6:
         raise InputError(f"price {price} is not between 0 and 1 dollar")
+    if price_e6 % 100:
+        raise InputError(f"price {price} has more than four decimals")
     return price_e6 if order.outcome == "yes" else DOLLAR_E6 - price_e6
 
 

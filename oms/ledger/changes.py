@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.engine import Connection
 
@@ -19,6 +20,7 @@ from oms.ledger.bulk import insert_rows
 from oms.ledger.chunk import COMMAND_NEW, new_command, newest
 from oms.ledger.ledger import Ledger
 from oms.lifecycle import events as e
+from oms.lifecycle.replay import terms_of
 from oms.lifecycle.states import MODIFIES, CommandKind, OrderStatus, Terms
 from oms.units import format_count
 
@@ -59,23 +61,27 @@ class Change:
 def record_change(ledger: Ledger, order_key: int, change: Change, expires_at_us: int | None, now_us: int) -> int | None:
     """Record an amend or decrease; durable on return. The command's key, or None where the order is so already.
 
-    What is not named is taken from the order as it stands in this very transaction. The same change again, while the
+    What is not named is taken from the order as it stands in this very transaction, or from a change of it that still
+    waits: that one is made needless, and nothing of what it asked for is lost. The same change again, while the
     first is unfinished, is that one (P6). Raises InputError, and records nothing: the order has ended, a cancel or an
     unsettled change of it is under way, or the numbers cannot be.
     """
     with ledger.gated_write() as connection:
         order = _Standing._make(connection.execute(_ORDER, {"order_key": order_key}).one())
-        terms = _terms(order, change)
+        others = [_Open._make(row) for row in connection.execute(_OPEN, {"order_key": order_key})]
+        queued = _queued(others)
+        terms = _terms(order, change, queued)
+        kind = CommandKind.AMEND if terms.reduce_to_e2 is None else CommandKind.DECREASE
         body = _body(order, terms)
         digest = body_digest(body)
-        for row in (_Open._make(row) for row in connection.execute(_OPEN, {"order_key": order_key})):
-            if row.kind == change.kind and row.digest == digest:
-                return row.key
-            _refuse_beside(order, row)
-        if change.expiration_time is None and _is_so(order, terms):
+        for other in others:
+            if other.kind == kind and other.digest == digest:
+                return other.key
+            _refuse_beside(order, other)
+        if queued is None and change.expiration_time is None and _is_so(order, terms):
             return None
         recorded = e.Recorded(
-            kind=change.kind,
+            kind=kind,
             body=body,
             price_e6=terms.price_e6,
             count_e2=terms.count_e2,
@@ -107,9 +113,36 @@ class _Open(NamedTuple):
     kind: str
     state: str
     digest: bytes
+    data: str  # of the event that recorded it
 
 
-def _terms(order: _Standing, change: Change) -> Terms:
+def _queued(others: Sequence[_Open]) -> Terms | None:
+    """What the newest change that waits asks for: the next one goes on from there, and takes its place."""
+    waiting = [other for other in others if other.kind in MODIFIES and other.state == "queued"]
+    if not waiting:
+        return None
+    recorded = e.decode("recorded", max(waiting).data)
+    assert isinstance(recorded, e.Recorded)
+    return terms_of(recorded)
+
+
+def _terms(order: _Standing, change: Change, queued: Terms | None) -> Terms:
+    """The absolute terms of a change; where another one waits, on top of that one's."""
+    if queued is not None and queued.reduce_to_e2 is not None:
+        order = order._replace(working_count_e2=order.fill_count_e2 + queued.reduce_to_e2)
+    elif queued is not None and queued.price_e6 is not None and queued.count_e2 is not None:
+        order = order._replace(working_price_e6=queued.price_e6, working_count_e2=queued.count_e2)
+        terms = _asked(order, change)
+        if terms.reduce_to_e2 is not None:  # an amend that takes the decrease along
+            total_e2 = order.fill_count_e2 + terms.reduce_to_e2
+            terms = Terms(price_e6=queued.price_e6, count_e2=total_e2)
+        if terms.expiration_time is None:
+            terms = replace(terms, expiration_time=queued.expiration_time)
+        return terms
+    return _asked(order, change)
+
+
+def _asked(order: _Standing, change: Change) -> Terms:
     name, filled_e2 = order.client_order_id, order.fill_count_e2
     if order.status not in (OrderStatus.PENDING, OrderStatus.RESTING):
         raise InputError(f"order {name} is {order.status}: nothing of it rests", hint=f"`oms why {name}` tells how")
@@ -184,14 +217,18 @@ def _record(
     return command_key
 
 
-_o, _c = schema.orders.c, schema.commands.c
+_o, _c, _e = schema.orders.c, schema.commands.c, schema.events.c
 _OPEN_CANCEL = select(_c.key).where(
     _c.order_key == bindparam("order_key"), _c.kind == CommandKind.CANCEL.value, text(schema.UNFINISHED_SQL)
 )
-_OPEN = select(_c.key, _c.kind, _c.state, _c.digest).where(
-    _c.order_key == bindparam("order_key"),
-    text(f"kind IN {schema.sql_list([CommandKind.CANCEL, *MODIFIES])}"),
-    text(schema.UNFINISHED_SQL),
+_OPEN = (
+    select(_c.key, _c.kind, _c.state, _c.digest, _e.data)
+    .join(schema.events, _e.seq == _c.recorded_seq)
+    .where(
+        _c.order_key == bindparam("order_key"),
+        text(f"commands.kind IN {schema.sql_list([CommandKind.CANCEL, *MODIFIES])}"),
+        text(schema.UNFINISHED_SQL),
+    )
 )
 _ORDER = select(
     *(_o.client_order_id, _o.batch_key, _o.event_count, _o.chain_hash, _o.status, _o.ticker, _o.side),

@@ -57,6 +57,21 @@ def forget(ledger: Ledger, order_ids: Collection[str]) -> None:
             connection.execute(schema.external_orders.delete().where(_x.order_id.in_(order_ids)))
 
 
+def doubled(ledger: Ledger) -> dict[str, list[str]]:
+    """client_order_id -> order_ids of resting orders under the id of an order of this ledger, beside that order."""
+    found: dict[str, list[str]] = {}
+    with ledger.read() as connection:
+        for client_order_id, order_id in connection.execute(_DOUBLED):
+            found.setdefault(client_order_id, []).append(order_id)
+    return found
+
+
+_DOUBLED = text(
+    "SELECT x.client_order_id, x.order_id FROM external_orders AS x JOIN orders ON"
+    " orders.client_order_id = x.client_order_id WHERE x.status = 'resting' AND orders.order_id <> x.order_id"
+)
+
+
 def has_resting(ledger: Ledger) -> bool:
     """Whether any rests, as far as is known."""
     with ledger.read() as connection:

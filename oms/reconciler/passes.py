@@ -172,6 +172,9 @@ class Reconciler:
         doubts = queries.doubts(self.ledger)
         self.findings.report(compare.parked_break(x) for x in doubts if x.command.state is CommandState.PARKED)
         self._report_amended(queries.amended_elsewhere(self.ledger))
+        for name, order_ids in externals.doubled(self.ledger).items():
+            entry = queries.entry_named(self.ledger, name)
+            self.findings.report(compare.duplicate_break(entry, order_id) for order_id in order_ids)
 
     def _scan_start_ms(self, creates: list[Entry]) -> int | None:
         """How far back orders in doubt can be; None, to the beginning, where a 409 told of one that may be older."""
@@ -199,7 +202,8 @@ class Reconciler:
         self._external.update(order.order_id for order in strange)
         self.findings.external = len(self._external)
         strangers.note(self.ledger, strange)
-        externals.note(self.ledger, strange, as_of_ms)
+        doubled = [x for x in orders if compare.is_second(known.get(x.client_order_id), x)]
+        externals.note(self.ledger, [*strange, *doubled], as_of_ms)
         for order in orders:
             entry = known.get(order.client_order_id)
             if surprising_from_ms is not None and (order.created_ts_ms or 0) >= surprising_from_ms:

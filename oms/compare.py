@@ -321,6 +321,9 @@ def order_breaks(known: Known, seen: e.Snapshot) -> list[BreakRecord]:
     """What does not fit between an order we know and a read of it."""
     if is_second(known, seen):
         return [duplicate_break(known, seen.order_id)]
+    if seen.client_order_id != known.client_order_id and seen.status == "resting":
+        what = "somebody gave it another id elsewhere; oms goes on knowing it by its order_id"
+        return [_break("renamed", known, known.client_order_id, seen.client_order_id, what)]
     is_ours = known.order.order_id is not None or not known.own_id
     if is_ours and (seen.ticker, seen.side) != (known.ticker, known.side):
         what = "no amend changes these: ask Kalshi, and cancel it if it is not wanted"

@@ -51,9 +51,10 @@ class BreakRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A difference between ledger and exchange that a person should know of.
 
     Kinds, a closed list: duplicate (a second order under one id), parked (evidence conflicts), lost (an acknowledged
-    order the exchange no longer shows), amended (fields differ from the intent), fills (trades do not add up to the
-    order's fill_count), late (turned up after its absence was concluded), unreadable (a listing held an order that
-    could not be read), no_effect (a cancel that left its order as it was).
+    order the exchange no longer shows), amended (fields differ from the intent), renamed (it got another
+    client_order_id elsewhere), fills (trades do not add up to the order's fill_count), late (turned up after its
+    absence was concluded), unreadable (a listing held an order that could not be read), no_effect (a cancel, amend or
+    decrease that left its order as it was), halted (sending is halted).
     """
 
     kind: str

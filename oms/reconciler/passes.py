@@ -197,15 +197,17 @@ class Reconciler:
         self, source: str, orders: list[Snapshot], as_of_ms: int, surprising_from_ms: int | None = None
     ) -> None:
         known = queries.creates_of(self.ledger, [o.client_order_id for o in orders if o.client_order_id])
+        unnamed = [order for order in orders if order.client_order_id not in known]
+        renamed = queries.creates_by_order_id(self.ledger, [order.order_id for order in unnamed])
         conclusions: list[tuple[Entry, e.Event]] = []
-        strange = [order for order in orders if order.client_order_id not in known]
+        strange = [order for order in unnamed if order.order_id not in renamed]
         self._external.update(order.order_id for order in strange)
         self.findings.external = len(self._external)
         strangers.note(self.ledger, strange)
         doubled = [x for x in orders if compare.is_second(known.get(x.client_order_id), x)]
         externals.note(self.ledger, [*strange, *doubled], as_of_ms)
         for order in orders:
-            entry = known.get(order.client_order_id)
+            entry = known.get(order.client_order_id) or renamed.get(order.order_id)
             if surprising_from_ms is not None and (order.created_ts_ms or 0) >= surprising_from_ms:
                 self._note_surprise(entry, order)
             if entry is None:
@@ -218,7 +220,7 @@ class Reconciler:
         after = apply.apply(self.ledger, conclusions, self.settings.now_us())
         for entry, event in conclusions:
             self._count(entry, after[entry.command_key], event)
-        self._report_amended(after.get(x.command_key, x) for x in known.values())
+        self._report_amended(after.get(x.command_key, x) for x in [*known.values(), *renamed.values()])
 
     def _with_reasons(self, conclusions: list[tuple[Entry, e.Event]]) -> list[tuple[Entry, e.Event]]:
         """The same facts, those that show an order canceled with why, where nobody here had asked for it."""

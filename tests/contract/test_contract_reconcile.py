@@ -128,6 +128,20 @@ def test_an_amend_made_elsewhere_is_a_break_and_exit_7(shell: Shell) -> None:
     assert (found["expected"], found["seen"]) == ("5.00 at 0.0100", "4.00 at 0.0200")
 
 
+def test_an_order_that_got_another_id_elsewhere_is_still_known_by_its_order_id(shell: Shell) -> None:
+    order = placed(shell, count="5")
+    path = f"/portfolio/events/orders/{order['order_id']}/amend"
+    body = {"ticker": TICKER, "side": "bid", "price": "0.0200", "count": "4.00"}
+    renamed = shell.sandbox.call("POST", path, {**body, "updated_client_order_id": "another-name"})
+    assert renamed.status_code == 200, renamed.text
+    report = reconcile(shell, "--since", "1d", code=7)
+    assert report["external"] == 0
+    assert sorted(each["kind"] for each in report["breaks"]) == ["amended", "renamed"]
+    assert "another-name" in str(report["breaks"])
+    (after,) = [each for each in orders(shell) if each["order_id"] == order["order_id"]]
+    assert (after["client_order_id"], after["price"], after["count"]) == (order["client_order_id"], "0.0200", "4.00")
+
+
 def test_breaks_are_listed_in_every_form(shell: Shell) -> None:
     order = placed(shell, count="5")
     body = {"ticker": TICKER, "side": "bid", "price": "0.0200", "count": "4.00"}

@@ -298,7 +298,10 @@ def _intent_problem(stored: _Stored, history: _History) -> str:
 
 def _differs_from_intent(stored: _Stored, event: e.Recorded) -> bool:
     values = dict(stored.intent)
-    values.update((name, words(values[name])) for name, words in _WORDS.items())
+    try:
+        values.update((name, words(values[name])) for name, words in _WORDS.items())
+    except ValueError:
+        return True  # a word that no recorded intent has
     intent = Intent(**values)
     kept = (event.action, event.outcome, event.own_id, event.tag, event.submit_before_us)
     wanted = (intent.action, intent.outcome, intent.own_id, intent.tag, intent.submit_before_us)

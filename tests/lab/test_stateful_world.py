@@ -440,6 +440,7 @@ def test_whatever_happens_in_many_stories_nothing_is_doubled_or_lost(
 
 
 @pytest.mark.lab
+@pytest.mark.timeout(300)
 def test_a_transport_that_takes_a_lost_answer_for_a_request_that_never_left_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -450,4 +451,4 @@ def test_a_transport_that_takes_a_lost_answer_for_a_request_that_never_left_is_c
 
     monkeypatch.setattr(network, "_answered", hopeful)
     with pytest.raises(AssertionError, match=r"I\d+"):
-        run(100, phases=[Phase.generate], derandomize=True, database=None, report_multiple_bugs=False)
+        run(600, phases=[Phase.generate], derandomize=True, database=None, report_multiple_bugs=False)

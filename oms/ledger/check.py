@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
 from oms.errors import InvalidTransition, LedgerDamaged, LedgerFailed
 from oms.intake.ids import row_digest
 from oms.intake.intents import Intent, body_digest, request_body
+from oms.ledger import schema
 from oms.ledger.actions import check_actions
 from oms.ledger.append import chain_hash, chain_start
 from oms.ledger.ledger import Ledger
@@ -64,7 +65,7 @@ def check(ledger: Ledger, *, progress: Callable[[int], None] = lambda done: None
 
     Damage is never raised: what cannot be read for it is a record too.
     """
-    for name, look in (("pages and indexes", _pages), ("references", _references), ("batches", _batches)):
+    for name, look in _LOOKS:
         try:
             yield look(name, ledger)
         except LedgerFailed as exc:
@@ -112,6 +113,21 @@ def _pages(name: str, ledger: Ledger) -> CheckRecord:
     return CheckRecord(name=name, ok=ok, seen="intact" if ok else "; ".join(found), fix="" if ok else _RESTORE)
 
 
+def _tables(name: str, ledger: Ledger) -> CheckRecord:
+    """Every table has the columns of its revision: a bit flipped in a name is text like any other to SQLite."""
+    tally = _Tally(name)
+    with ledger.read() as connection:
+        inspector = inspect(connection)
+        there = set(inspector.get_table_names())
+        for table in schema.metadata.sorted_tables:
+            tally.seen += 1
+            columns = {found["name"] for found in inspector.get_columns(table.name)} if table.name in there else set()
+            differs = sorted(columns ^ set(table.columns.keys()))
+            if differs:
+                tally.note(f"table {table.name} differs from its revision in {', '.join(differs)}")
+    return tally.record()
+
+
 def _references(name: str, ledger: Ledger) -> CheckRecord:
     with ledger.read() as connection:
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(_NAMED)
@@ -131,6 +147,9 @@ def _batches(name: str, ledger: Ledger) -> CheckRecord:
         if rows != batch.row_count or (last or 0) != rows:
             tally.note(f"batch {batch.batch_key[:16]} has {rows} rows up to number {last}, not {batch.row_count}")
     return tally.record()
+
+
+_LOOKS = (("pages and indexes", _pages), ("tables", _tables), ("references", _references), ("batches", _batches))
 
 
 # -- what the events tell -------------------------------------------------------------------------------------------

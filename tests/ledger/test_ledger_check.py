@@ -17,6 +17,7 @@ from oms.records import CheckRecord
 
 NAMES = {
     "pages and indexes",
+    "tables",
     "references",
     "batches",
     "chains of events",
@@ -168,6 +169,25 @@ def test_a_broken_page_is_found(path: Path) -> None:
         found = {each.name: each.ok for each in check(ledger)}
         assert set(found) == NAMES
         assert found["pages and indexes"] is False
+
+
+DAMAGED_NAME = """
+UPDATE sqlite_master SET sql = replace(sql, 'created_at_us', 'creatdd_at_us') WHERE name = 'orders'
+"""
+
+
+@pytest.mark.fault(29)
+def test_a_damaged_name_of_a_column_is_found(path: Path) -> None:
+    """SQLite keeps its tables as text; a bit flipped in a name that no statement asks for breaks nothing else."""
+    with closing(used(path)):
+        pass
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(DAMAGED_NAME)
+    with closing(running(path)) as ledger:
+        found = wrong(ledger)
+        assert set(found) == {"tables"}
+        assert "table orders differs from its revision in creatdd_at_us, created_at_us" in found["tables"].seen
 
 
 @pytest.mark.fault(38)

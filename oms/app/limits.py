@@ -62,7 +62,16 @@ def hold(config: Config, memory: Memory, ledger: Ledger, intents: Intents, now_u
     for row, intent in enumerate(intents(), 1):
         order = _order(intent)
         market = markets.get(order.ticker)
-        found = refusal(limits, order, live=live, market=market, recent=recent, day=day, now_us=now_us)
+        found = refusal(
+            limits,
+            order,
+            live=live,
+            market=market,
+            recent=recent,
+            day=day,
+            now_us=now_us,
+            reduce_only=intent.reduce_only,
+        )
         if found is None:
             live.add(order)
             recent.note(order, now_us)

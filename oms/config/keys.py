@@ -129,8 +129,8 @@ _LIMITS = (
     _limit(
         "max_daily_loss_dollars",
         values.dollars_e6,
-        "After a realized loss of more than this since midnight UTC, fees counted, no order is sent, not even one that"
-        " closes a position: raise it to get out.",
+        "After a realized loss of more than this since midnight UTC, fees counted, only orders that can do nothing but"
+        " close what is held are sent: `reduce_only`, or no more contracts than other live orders leave to be closed.",
     ),
 )
 

@@ -78,11 +78,12 @@ def refusal(
     day: Day,
     now_us: int,
     asked_at_us: int | None = None,
+    reduce_only: bool = False,
 ) -> Refusal | None:
     """Why this order may not be sent, or None.
 
     `live` counts everything else that is live, without this order; `market` is None where nothing is known of it;
-    `asked_at_us` is when it was recorded, where that is not now.
+    `asked_at_us` is when it was recorded, where that is not now; `reduce_only`: the exchange cuts it to the position.
     The pace (max_orders_per_s) is not among the checks: what is above it is sent later, see `oms.risk.pace`.
     """
     checks: tuple[Callable[[], Refusal | None], ...] = (
@@ -92,7 +93,7 @@ def refusal(
         lambda: _size(limits, order),
         lambda: _repetition(limits, order, recent, now_us if asked_at_us is None else asked_at_us),
         lambda: _live(limits, order, live),
-        lambda: _loss(limits, order, day),
+        lambda: _loss(limits, order, day, live, reduce_only=reduce_only),
     )
     return next((found for check in checks if (found := check()) is not None), None)
 
@@ -250,10 +251,12 @@ def _live(limits: Limits, order: LiveOrder, live: Live) -> Refusal | None:
     return None
 
 
-def _loss(limits: Limits, order: LiveOrder, day: Day) -> Refusal | None:
-    return _exceeded(
+def _loss(limits: Limits, order: LiveOrder, day: Day, live: Live, *, reduce_only: bool) -> Refusal | None:
+    found = _exceeded(
         order, "max_daily_loss_dollars", limits.max_daily_loss_e6, "today's realized loss is", -day.realized_e6 * 100
     )
+    # What can only close is let through: whoever has lost too much must be able to get out.
+    return None if found is not None and (reduce_only or live.only_closes(order)) else found
 
 
 def _exceeded(order: LiveOrder, name: str, allowed_e6: int | None, what: str, value_e8: int) -> Refusal | None:

@@ -52,6 +52,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 self.max_market_exposure_e6,
                 self.max_event_exposure_e6,
                 self.max_total_exposure_e6,
+                self.max_daily_loss_e6,
             )
         )
 

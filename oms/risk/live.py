@@ -80,6 +80,11 @@ class _Side:
             self.levels.pop(unit_e6, None)
         self.cost_e8 += unit_e6 * count_e2
 
+    @property
+    def count_e2(self) -> int:
+        """All contracts of this side."""
+        return sum(self.levels.values())
+
     def risk_e8(self, closing_e2: int) -> int:
         """The cost of all but the `closing_e2` least risky contracts."""
         risk_e8 = self.cost_e8
@@ -103,6 +108,11 @@ class Book:
     def add(self, side: Side, price_e6: int, count_e2: int) -> None:
         """Put contracts at a price into the book; a negative count takes out what was put in."""
         self._sides[side].add(risk_e6(side, price_e6), count_e2)
+
+    def only_closes(self, side: Side, count_e2: int) -> bool:
+        """Whether so many contracts more are held on the other side, after all that this side may close already."""
+        against_e2 = self.held.position_e2 if side is Side.ASK else -self.held.position_e2
+        return count_e2 + self._sides[side].count_e2 <= against_e2
 
     @property
     def exposure_e8(self) -> int:
@@ -186,6 +196,13 @@ class Live:
         after_e8 = book.exposure_e8
         book.add(order.side, order.price_e6, -order.count_e2)
         return after_e8 - before_e8
+
+    def only_closes(self, order: LiveOrder) -> bool:
+        """Whether an order that is not among these can do nothing but close what is held, whatever fills first.
+
+        What is live on its side closes before it: it has to find enough contracts of its subaccount after all of that.
+        """
+        return self._book(order.ticker, order.subaccount).only_closes(order.side, order.count_e2)
 
     def _change(self, order: LiveOrder, count_e2: int) -> None:
         book = self._book(order.ticker, order.subaccount)

@@ -6,6 +6,7 @@ is judged in its own turn, so that what can be there together is never over a li
 
 from collections.abc import Iterable
 
+import msgspec
 from msgspec.structs import replace
 
 from oms.ledger.exposure import Exposure, asked_for, live_order
@@ -82,6 +83,7 @@ class Gate:
                 day=day,
                 now_us=now_us,
                 asked_at_us=at_us,
+                reduce_only=self._limits.max_daily_loss_e6 is not None and _is_reduce_only(entry),
             )
         asked, own = asked_for(entry), self._kept.of(entry.order_key)
         if asked is None:
@@ -95,3 +97,7 @@ class Gate:
         if other_us is not None and not entry.command.attempts:
             recent.note(order, entry.recorded_at_us - abs(entry.recorded_at_us - other_us))
         return recent
+
+
+def _is_reduce_only(entry: Entry) -> bool:
+    return msgspec.json.decode(entry.body).get("reduce_only") is True

@@ -162,6 +162,8 @@ def test_after_a_loss_of_the_day_nothing_more_is_recorded(opened: Open, monkeypa
         oms.submit([row()], send=False)
         monkeypatch.setattr(exposure, "day", lambda ledger, now_us: exposure.Day(-5_000_001))
         assert "limits.max_daily_loss_dollars = $5.00" in str(refused(oms, row()))
+        cut = row(reduce_only=True, time_in_force="immediate_or_cancel")
+        assert oms.submit([cut], send=False).recorded == 1
 
 
 def test_what_was_refused_may_be_retried_within_the_limits(opened: Open, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from oms.lifecycle.states import Side
@@ -260,6 +261,55 @@ def test_the_same_order_again_within_the_window_is_refused(other: LiveOrder, age
 def test_after_todays_loss_no_order_is_sent(realized_e6: int, is_refused: bool) -> None:
     found = met(Limits(max_daily_loss_e6=DOLLAR), order(), realized_e6=realized_e6)
     assert name_of(found) == ("max_daily_loss_dollars" if is_refused else None)
+
+
+# what is held (YES is positive), what is live (side, contracts), the order (side, contracts), whether it passes
+CLOSING: list[tuple[int, list[tuple[Side, int]], tuple[Side, int], bool]] = [
+    (10, [], (ASK, 10), True),
+    (10, [], (ASK, 11), False),
+    (10, [], (BID, 1), False),
+    (-10, [], (BID, 10), True),
+    (-10, [], (ASK, 1), False),
+    (0, [], (ASK, 1), False),
+    (10, [(ASK, 4)], (ASK, 6), True),
+    (10, [(ASK, 4), (ASK, 1)], (ASK, 6), False),
+    (10, [(BID, 50)], (ASK, 10), True),  # what may be bought yet can be closed by nobody before it is
+    (10, [(BID, 50)], (ASK, 11), False),
+    (-10, [(ASK, 50), (BID, 9)], (BID, 1), True),
+]
+
+
+@pytest.mark.parametrize(("held", "there", "asked", "passes"), CLOSING)
+def test_after_todays_loss_what_can_only_close_is_sent(
+    held: int, there: list[tuple[Side, int]], asked: tuple[Side, int], passes: bool
+) -> None:
+    live = resting(*(order(side, contracts=contracts) for side, contracts in there))
+    live.hold("EV-A", 0, Held(held * 100, abs(held) * DOLLAR))
+    wanted = order(asked[0], contracts=asked[1])
+    limits = Limits(max_daily_loss_e6=DOLLAR)
+    found = met(limits, wanted, live=live, realized_e6=-2 * DOLLAR)
+    assert name_of(found) == (None if passes else "max_daily_loss_dollars")
+    elsewhere = msgspec.structs.replace(wanted, subaccount=1)
+    assert name_of(met(limits, elsewhere, live=live, realized_e6=-2 * DOLLAR)) == "max_daily_loss_dollars"
+
+
+def test_after_todays_loss_an_order_that_the_exchange_cuts_to_the_position_is_sent() -> None:
+    given: dict[str, Any] = {"live": Live(), "market": None, "recent": Recent(), "now_us": NOW_US}
+    limits, day = Limits(max_daily_loss_e6=DOLLAR, max_order_count_e2=1000), Day(-2 * DOLLAR)
+    assert refusal(limits, order(), day=day, reduce_only=True, **given) is None
+    assert name_of(refusal(limits, order(), day=day, **given)) == "max_daily_loss_dollars"
+    found = refusal(limits, order(contracts=11), day=day, reduce_only=True, **given)
+    assert name_of(found) == "max_order_count"  # every other limit holds for it
+
+
+def test_after_todays_loss_an_order_that_closes_may_be_made_larger_up_to_what_is_held() -> None:
+    live = resting(order(ASK))
+    live.hold("EV-A", 0, Held(1500, 5 * DOLLAR * 100))
+    limits = Limits(max_daily_loss_e6=DOLLAR)
+    for contracts, refused_by in ((15, None), (16, "max_daily_loss_dollars")):
+        asked = order(ASK, 40, contracts)
+        found = change_refusal(limits, order(ASK), asked, live=live, market=None, day=Day(-2 * DOLLAR), now_us=NOW_US)
+        assert name_of(found) == refused_by
 
 
 @pytest.mark.parametrize(

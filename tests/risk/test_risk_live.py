@@ -165,6 +165,32 @@ def test_no_way_of_filling_loses_more_than_the_exposure(position: int, levels: l
     assert worst_e8 <= made.exposure_e8
 
 
+@given(
+    st.integers(-3_000, 3_000),
+    st.lists(st.tuples(sides, st.integers(1, 2_000), prices), max_size=4),
+    st.tuples(sides, st.integers(1, 2_000), prices),
+    st.data(),
+)
+def test_what_only_closes_opens_nothing_whatever_trades_before_it(
+    position_e2: int, there: list[tuple[Side, int, int]], asked: tuple[Side, int, int], data: st.DataObject
+) -> None:
+    live = Live()
+    live.hold("T-1", 0, Held(position_e2, abs(position_e2) * DOLLAR))
+    for side, count_e2, price_e6 in there:
+        live.add(LiveOrder("T-1", side, price_e6, count_e2))
+    side, count_e2, price_e6 = asked
+    if not live.only_closes(LiveOrder("T-1", side, price_e6, count_e2)):
+        direction = 1 if side is Side.BID else -1
+        ahead_e2 = sum(count for other, count, _ in there if other is side)
+        assert abs(position_e2 + direction * (ahead_e2 + count_e2)) > abs(position_e2) - (ahead_e2 + count_e2)
+        return
+    held = Held(position_e2, abs(position_e2) * DOLLAR)
+    for other, other_e2, other_e6 in data.draw(st.permutations(there)):  # all or a part of each trades first
+        held, _ = held.filled(other, data.draw(st.integers(0, other_e2)), other_e6)
+    after, _ = held.filled(side, count_e2, price_e6)
+    assert abs(after.position_e2) == abs(held.position_e2) - count_e2
+
+
 def test_taking_out_what_was_not_put_in_is_a_bug() -> None:
     live = Live()
     with pytest.raises(AssertionError, match="more was taken out"):

@@ -15,6 +15,7 @@ from oms.lifecycle import events as e
 from oms.lifecycle.states import CommandState, OrderStatus, Reason
 from oms.risk.checks import Day, MarketFacts
 from oms.risk.limits import Limits
+from oms.risk.live import Held
 from oms.submitter.gate import Gate
 from tests.ledger.ledgers import NOW_US, acknowledged, claimed, entries, recorded, running, tell
 
@@ -170,6 +171,20 @@ def test_losses_of_this_run_count_for_the_day(ledger: Ledger) -> None:
     verdict = judge.judge(third, NOW_US)
     assert isinstance(verdict, e.Withdrawn)
     assert "today's realized loss is $1.74" in str(verdict.detail)
+
+
+def test_after_a_loss_what_closes_is_sent_until_all_that_is_held_is_being_closed(ledger: Ledger) -> None:
+    recorded(ledger, 4)
+    first, second, _, fourth = entries(ledger, 4)  # ask T-1 of 3 (second) and of 5 (fourth)
+    judge = gate(ledger, Day(-2 * DOLLAR), max_daily_loss_e6=DOLLAR)
+    held_e2 = second.count_e2 + fourth.count_e2
+    judge._kept.live.hold(second.ticker, 0, Held(held_e2, held_e2 * DOLLAR))
+    same = replace(fourth, ticker=second.ticker)
+    assert claims(judge, [second, same]) == [True, True]
+    assert isinstance(judge.judge(replace(same, order_key=99, command_key=99), NOW_US), e.Withdrawn)
+    assert isinstance(judge.judge(first, NOW_US), e.Withdrawn)
+    cut = replace(first, body=first.body.replace("{", '{"reduce_only":true,', 1))
+    assert judge.judge(cut, NOW_US) is True
 
 
 def test_an_amend_is_judged_and_a_decrease_is_not(ledger: Ledger) -> None:

@@ -99,7 +99,7 @@ def _summarize(invocation: Invocation, report: "SubmitReport", verb: str) -> Non
         f"{verb} {counted(total, 'order')} in {report.environment}{batch}: {standing}{doubt} ({report.seconds} s)"
     )
     if report.queued:
-        notes.say(f"{counted(report.queued, 'order')} stay queued; send with: {invocation.command('submit')}")
+        notes.say(f"still queued: {counted(report.queued, 'order')}; send with: {invocation.command('submit')}")
     if report.stop is not None:
         notes.error(report.stop.message, report.stop.hint)
 

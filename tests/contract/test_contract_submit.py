@@ -277,7 +277,7 @@ def test_exit_6_when_the_exchange_cannot_be_reached_with_everything_queued(shell
     answer = shell.submit([row(), row()], env={"OMS_SUBMIT__WAIT_S": "0.2"})
     failed(answer, 6, "unreachable")
     assert [x["state"] for x in answer.orders] == ["queued", "queued"]
-    assert "stay queued" in answer.err
+    assert "still queued" in answer.err
 
 
 def test_exit_130_when_interrupted_and_what_was_not_sent_stays_queued(shell: Shell) -> None:

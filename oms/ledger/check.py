@@ -17,6 +17,7 @@ from oms.intake.intents import Intent, body_digest, request_body
 from oms.ledger import schema
 from oms.ledger.actions import check_actions
 from oms.ledger.append import chain_hash, chain_start
+from oms.ledger.bulk import execute
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import COMMAND_COLUMNS, ORDER_COLUMNS, command_values, order_values
 from oms.lifecycle import events as e
@@ -370,15 +371,15 @@ def _load(connection: Connection, keys: Collection[int]) -> list[_Stored]:
     wanted = f"IN ({','.join(map(str, keys))})"  # integers of our own, written out
     intent = len(_INTENT)
     found: dict[int, _Stored] = {}
-    for row in connection.exec_driver_sql(f"{_ORDERS} WHERE key {wanted} ORDER BY key"):
+    for row in execute(connection, f"{_ORDERS} WHERE key {wanted} ORDER BY key"):
         kept = dict(zip(_INTENT, row[2 : 2 + intent], strict=True))
         found[row[0]] = _Stored(row[0], row[1], kept, tuple(row[2 + intent :]))
     wanted = f"IN ({','.join(map(str, found))})"
-    for row in connection.exec_driver_sql(f"{_COMMANDS} WHERE order_key {wanted}"):
+    for row in execute(connection, f"{_COMMANDS} WHERE order_key {wanted}"):
         found[row[0]].commands[row[1]] = _CommandRow(row[2], row[3], row[4], tuple(row[5:]))
-    for row in connection.exec_driver_sql(f"{_EVENTS} WHERE order_key {wanted} ORDER BY order_key, n"):
+    for row in execute(connection, f"{_EVENTS} WHERE order_key {wanted} ORDER BY order_key, n"):
         found[row[0]].events.append(_EventRow._make(row))
-    for row in connection.exec_driver_sql(f"{_FILLS} WHERE order_key {wanted}"):
+    for row in execute(connection, f"{_FILLS} WHERE order_key {wanted}"):
         found[row[0]].fills[row[1]] = tuple(row[2:])
     return list(found.values())
 

@@ -63,7 +63,7 @@ def writer_engine(path: Path) -> Engine:
 def reader_engine(path: Path) -> Engine:
     """An engine for reads: deferred transactions that never block behind the writer."""
     engine = create_engine("sqlite://", creator=lambda: _connect(path, writable=False), poolclass=QueuePool)
-    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))
+    event.listen(engine, "begin", lambda conn: bulk.execute(conn, "BEGIN"))
     return engine
 
 

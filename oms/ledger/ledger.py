@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy import Engine, insert, update
 from sqlalchemy.engine import Connection
 
 from oms.errors import (
@@ -29,6 +29,7 @@ from oms.errors import (
 )
 from oms.ledger import birth, schema
 from oms.ledger import engine as engines
+from oms.ledger.bulk import execute
 from oms.ledger.halt import HaltFile
 from oms.ledger.lock import Locks, Mark
 
@@ -121,7 +122,7 @@ class Ledger:
 
     def check_epoch(self, connection: Connection) -> None:
         """Raise EpochLost unless this run's epoch is still the newest; call it inside every claim (P5)."""
-        self.compare_epoch(connection.execute(_EPOCH).scalar_one())
+        self.compare_epoch(execute(connection, _EPOCH).fetchone()[0])
 
     def compare_epoch(self, newest: int) -> None:
         """As `check_epoch`, with the newest epoch read by the caller in the same transaction."""
@@ -161,8 +162,8 @@ class Ledger:
         mark = self.locks.mark.read()
         with self.write() as connection:
             known = _identity(connection)
-            seq = connection.execute(_NEWEST_SEQ).scalar_one()
-            kept_seq = connection.execute(_KEPT_SEQ).scalar_one()
+            seq = execute(connection, _NEWEST_SEQ).fetchone()[0]
+            kept_seq = execute(connection, _KEPT_SEQ).fetchone()[0]
             continued = mark is not None and (mark.ledger_id, mark.epoch) == (known.ledger_id, known.epoch)
             continued = continued and mark is not None and mark.seq <= seq and mark.file == self._file
             if not continued:
@@ -188,9 +189,9 @@ class Ledger:
             return False
         with self.read() as connection:
             known = _identity(connection)
-            seq = connection.execute(_NEWEST_SEQ).scalar_one()
-            on_wire = connection.execute(_ON_WIRE).scalar_one()
-            strange = connection.execute(_STRANGE).scalar_one()
+            seq = execute(connection, _NEWEST_SEQ).fetchone()[0]
+            on_wire = execute(connection, _ON_WIRE).fetchone()[0]
+            strange = execute(connection, _STRANGE).fetchone()[0]
         same = (mark.ledger_id, mark.epoch, mark.pid, mark.file) == (
             known.ledger_id,
             epoch,
@@ -280,14 +281,15 @@ def _forget_account(connection: Connection, *, is_set_back: bool) -> None:
         connection.execute(insert(schema.watermarks).values(name=schema.SET_BACK, value_ms=0, at_us=0))
 
 
-_EPOCH = select(schema.ledger.c.epoch)
+_EPOCH = "SELECT epoch FROM ledger"
+_IDENTITY = "SELECT ledger_id, environment, host, user_id, epoch FROM ledger"
 # Its orders may be at the exchange already: the account has to be read first.
-_STRANGE = text(f"SELECT count(*) FROM ({schema.STRANGE_QUEUED_SQL})")  # noqa: S608
-_ON_WIRE = text(f"SELECT count(*) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'")  # noqa: S608
-_NEWEST_SEQ = text("SELECT coalesce(max(seq), 0) FROM events")
+_STRANGE = f"SELECT count(*) FROM ({schema.STRANGE_QUEUED_SQL})"  # noqa: S608
+_ON_WIRE = f"SELECT count(*) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'"  # noqa: S608
+_NEWEST_SEQ = "SELECT coalesce(max(seq), 0) FROM events"
 # The same without what may yet be deleted, a recording that was cut off: its events on the mark would make the ledger
 # look like an older one as soon as it is cleared.
-_KEPT_SEQ = text(
+_KEPT_SEQ = (
     "SELECT coalesce((SELECT c.recorded_seq - 1 FROM orders AS o JOIN commands AS c ON c.order_key = o.key"
     " WHERE o.batch_key = (SELECT key FROM batches WHERE state = 'recording') ORDER BY o.row LIMIT 1),"
     " (SELECT max(seq) FROM events), 0)"
@@ -344,15 +346,15 @@ def _look(path: Path) -> tuple[str, Identity | None]:
     reader = engines.reader_engine(path)
     try:
         with engines.translated(path), reader.begin() as connection:
-            owner: int = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-            tables: int = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+            owner: int = execute(connection, "PRAGMA application_id").fetchone()[0]
+            tables: int = execute(connection, "SELECT count(*) FROM sqlite_master").fetchone()[0]
             if tables == 0 and owner == 0:
                 return "", None
             if owner != schema.APPLICATION_ID:
                 raise LedgerForeign(
                     f"{path} is a SQLite file of some other program", hint="set ledger.url to a file of its own for oms"
                 )
-            found = connection.execute(select(schema.alembic_version.c.version_num)).scalars().all()
+            found = [row[0] for row in execute(connection, "SELECT version_num FROM alembic_version")]
             if len(found) != 1:
                 raise LedgerForeign(f"{path} has {len(found)} schema revisions; a ledger has one")
             return str(found[0]), _identity(connection) if found[0] == schema.HEAD else None
@@ -405,5 +407,4 @@ def _upgrade(path: Path, revision: str, *, allowed: bool) -> None:
 
 
 def _identity(connection: Connection) -> Identity:
-    row = connection.execute(select(schema.ledger)).one()
-    return Identity(row.ledger_id, row.environment, row.host, row.user_id, row.epoch)
+    return Identity(*execute(connection, _IDENTITY).fetchone())

@@ -291,8 +291,11 @@ def oldest_queued_us(ledger: Ledger, batch_key: int | None = None) -> int | None
         key = connection.execute(text(query + of_batch), {} if batch_key is None else {"key": batch_key}).scalar()
         if key is None:
             return None
-        value = connection.execute(select(_b.created_at_us).where(_b.key == key)).scalar()
+        value = connection.execute(_RECORDED_AT, {"key": key}).scalar()
     return int(value) if value is not None else None
+
+
+_RECORDED_AT = text("SELECT created_at_us FROM batches WHERE key = :key")
 
 
 def retryable_rows(ledger: Ledger, batch_key: int) -> Iterator[Row[Any]]:

@@ -13,6 +13,7 @@ from sqlalchemy.sql import ColumnElement
 
 from oms.errors import UnknownOrder
 from oms.ledger import schema
+from oms.ledger.bulk import execute
 from oms.ledger.ledger import ACCOUNT_READ, Ledger
 from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
 
@@ -338,36 +339,36 @@ _UNTRADED = text(
 def watermark(ledger: Ledger, name: str = ACCOUNT_READ) -> int | None:
     """Exchange time (ms) up to which something was read, or None if never."""
     with ledger.read() as connection:
-        value = connection.execute(
-            select(schema.watermarks.c.value_ms).where(schema.watermarks.c.name == name)
-        ).scalar()
+        value = connection.execute(_WATERMARK, {"name": name}).scalar()
     return int(value) if value is not None else None
 
 
 def noted(ledger: Ledger, name: str) -> tuple[int, int] | None:
     """A watermark's value (ms), and when it was set (our clock, microseconds)."""
-    mark = schema.watermarks.c
     with ledger.read() as connection:
-        row = connection.execute(select(mark.value_ms, mark.at_us).where(mark.name == name)).one_or_none()
+        row = connection.execute(_WATERMARK, {"name": name}).one_or_none()
     return None if row is None else (row[0], row[1])
+
+
+_WATERMARK = text("SELECT value_ms, at_us FROM watermarks WHERE name = :name")
 
 
 def newest_batch(ledger: Ledger) -> int:
     """The key of the newest batch, whether all of it is recorded or not; 0 for none."""
     with ledger.read() as connection:
-        return int(connection.execute(_NEWEST_BATCH).scalar_one())
+        return int(execute(connection, _NEWEST_BATCH).fetchone()[0])
 
 
-_NEWEST_BATCH = text("SELECT coalesce(max(key), 0) FROM batches WHERE state = 'recorded'")
+_NEWEST_BATCH = "SELECT coalesce(max(key), 0) FROM batches WHERE state = 'recorded'"
 
 
 def queued_batches(ledger: Ledger) -> list[tuple[int, bytes]]:
     """Recorded batches with creates that were not sent: their number here, and the key that ids derive from."""
     with ledger.read() as connection:
-        return [(row[0], bytes.fromhex(row[1])) for row in connection.execute(_QUEUED_BATCHES)]
+        return [(row[0], bytes.fromhex(row[1])) for row in execute(connection, _QUEUED_BATCHES)]
 
 
-_QUEUED_BATCHES = text(
+_QUEUED_BATCHES = (
     "SELECT batches.key, batches.batch_key FROM (SELECT DISTINCT batch_key FROM commands"  # noqa: S608
     f" WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind = 'create') AS queued"
     " JOIN batches ON batches.key = queued.batch_key WHERE batches.state = 'recorded' ORDER BY batches.key"
@@ -380,10 +381,7 @@ def strange_queued(ledger: Ledger) -> dict[str, int]:
     The watermark's name and its value: when the first of their orders was created there (ms).
     """
     with ledger.read() as connection:
-        return {row[0]: row[1] for row in connection.execute(_STRANGE_QUEUED)}
-
-
-_STRANGE_QUEUED = text(schema.STRANGE_QUEUED_SQL)
+        return {row[0]: row[1] for row in execute(connection, schema.STRANGE_QUEUED_SQL)}
 
 
 def set_watermark(connection: Connection, name: str, value_ms: int, now_us: int) -> None:
@@ -398,7 +396,7 @@ def halt_reason(ledger: Ledger) -> str | None:
     if by_file is not None:
         return by_file.reason
     with ledger.read() as connection:
-        row = connection.execute(select(schema.controls.c.reason).where(schema.controls.c.name == "halt")).one_or_none()
+        row = execute(connection, "SELECT reason FROM controls WHERE name = 'halt'").fetchone()
     return str(row[0]) if row is not None else None
 
 
@@ -450,6 +448,9 @@ def key_print_of_epoch(ledger: Ledger, epoch: int) -> str | None:
 
 def last_key_print(ledger: Ledger) -> str | None:
     """The fingerprint of the API key that the newest run used which used one; None for none."""
-    newest = select(schema.epochs.c.key_print).where(schema.epochs.c.key_print.is_not(None))
     with ledger.read() as connection:
-        return connection.execute(newest.order_by(schema.epochs.c.epoch.desc()).limit(1)).scalar()
+        row = execute(connection, _LAST_KEY_PRINT).fetchone()
+    return None if row is None else str(row[0])
+
+
+_LAST_KEY_PRINT = "SELECT key_print FROM epochs WHERE key_print IS NOT NULL ORDER BY epoch DESC LIMIT 1"

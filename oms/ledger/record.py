@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from oms.errors import InputError
@@ -137,7 +137,7 @@ def clear_dead_recordings(ledger: Ledger) -> None:
     """Delete what a crash left half recorded. Call it with the recording lock held: then nobody is at it."""
     assert ledger.locks.recording.is_held
     with ledger.read() as connection:
-        dead = connection.execute(select(_b.key).where(text("state = 'recording'"))).scalars().all()
+        dead = [row[0] for row in execute(connection, "SELECT key FROM batches WHERE state = 'recording'")]
     for key in dead:
         while _delete_some(ledger, key):
             pass

@@ -320,7 +320,8 @@ def has_terms(terms: Terms | None, seen: e.Snapshot) -> bool:
 def order_breaks(known: Known, seen: e.Snapshot) -> list[BreakRecord]:
     """What does not fit between an order we know and a read of it."""
     if is_second(known, seen):
-        return [duplicate_break(known, seen.order_id)]
+        is_known = replay.is_settled(known.order, seen.order_id)
+        return [] if is_known else [duplicate_break(known, seen.order_id, seen.status)]
     if seen.client_order_id != known.client_order_id and seen.status == "resting":
         what = "somebody gave it another id elsewhere; oms goes on knowing it by its order_id"
         return [_break("renamed", known, known.client_order_id, seen.client_order_id, what)]
@@ -336,14 +337,17 @@ def is_second(known: Known | None, seen: e.Snapshot) -> bool:
     return known is not None and known.order.order_id is not None and seen.order_id != known.order.order_id
 
 
-def duplicate_break(known: Known, second_order_id: str) -> BreakRecord:
+def duplicate_break(known: Known, second_order_id: str, status: str, filled: str = "", more: str = "") -> BreakRecord:
+    """`status` and `filled` are of the second order; `more` names further ones."""
+    is_over = status in ("executed", "canceled")
+    cancel = "" if is_over else f" cancel it with `oms cancel {second_order_id}` if it is too much;"
     return _break(
         "duplicate",
         known,
         f"one order, {known.order.order_id}",
-        f"a second one, {second_order_id}",
-        f"look at both; if {second_order_id} rests and is too much, cancel it on the website, or all with"
-        " `oms cancel --account`; sending is halted until a person has looked",
+        f"a second one, {second_order_id}, {status}{filled}{more}",
+        f"look with `oms why {known.client_order_id}`;{cancel} then `oms resolve {known.client_order_id}"
+        f" --acknowledge {second_order_id}`, and `oms unhalt` if sending is halted",
     )
 
 

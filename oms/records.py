@@ -84,6 +84,18 @@ class ExternalOrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     as_of: str
 
 
+class OtherCancelRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The cancel of one order that this ledger did not place, by its order_id."""
+
+    order_id: str
+    client_order_id: str | None  # of this ledger's order beside which it was seen, a second one under one id
+    ticker: str | None
+    state: str  # of the cancel, as of a command
+    status: str  # of the order, as it was last seen: the exchange's word
+    reason: str | None
+    detail: str | None
+
+
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One batch and how far it has come."""
 
@@ -144,6 +156,7 @@ class SubmitReport(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int
     batch_key: int | None = None  # of the ledger, for `Oms.run_orders`
     order_keys: tuple[int, ...] = ()  # likewise, when it was not one batch
+    others: tuple[OtherCancelRecord, ...] = ()  # of a cancel: orders that this ledger did not place
 
 
 class ReconcileReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ ledger knows to rest is canceled without asking.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from oms.app.action_runs import record_and_carry
+from oms.app.action_carrier import record_and_carry
 from oms.app.drive import Drive
 from oms.app.session import Report, Session
 from oms.errors import CredentialsError, ReadFailed

@@ -2,26 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from oms.app import reports, views
+from oms.app.cancel_others import cancel_of, named_for_cancel, with_others
 from oms.app.core import LOCK_WAIT_S, Core, Report, silent
 from oms.app.tally import Ended
 from oms.errors import InputError
-from oms.ledger import listing, queries
+from oms.ledger import externals, listing, queries, seconds
 from oms.ledger.changes import Change, record_cancels, record_change
 from oms.ledger.claim import Scope
 from oms.ledger.ledger import Ledger
+from oms.ledger.seconds import Second
 from oms.lifecycle.states import Terms
-from oms.records import (
-    OrderRecord,
-    SubmitReport,
-)
+from oms.records import ExternalOrderRecord, OrderRecord, SubmitReport
 from oms.units import DOLLAR_E6, parse_count, parse_dollars
-
-if TYPE_CHECKING:
-    pass
-
 
 # No batch has a higher number: nothing that places an order is sent.
 NO_BATCH = 2**62
@@ -43,24 +37,42 @@ class Changing(Core):
         """Record a cancel for each of these orders, then send it; journaled and recovered like a create.
 
         Named ones, or all that may still rest: of a batch, a ticker, a tag (together: of all three), or, with
-        `everything`, of this ledger. A create that never left is withdrawn instead; one in doubt is resolved first,
-        and never sent again. A halt does not stop cancels. Raises UnknownOrder before anything is recorded.
+        `everything`, of this ledger; second orders that were seen under their ids are among those. An order that was
+        placed elsewhere is canceled by its order_id, once a reconcile has seen it. A create that never left is
+        withdrawn instead; one in doubt is resolved first, and never sent again. A halt does not stop cancels. Raises
+        UnknownOrder before anything is recorded.
         """
         ledger = self._open(create=False, writable=True)
         began_us = self._now_us()
-        keys = list(dict.fromkeys(queries.entry_named(ledger, name).order_key for name in names))
+        keys, others = named_for_cancel(ledger, names)
         if batch is not None or ticker is not None or tag is not None or everything:
             keys += self._live_keys(ledger, batch, ticker, tag)
+            others += [cancel_of(x) for x in self._seconds(ledger, batch, ticker, tag)]
         ended_before = listing.counts_by_status(ledger, keys)
         commands = record_cancels(ledger, keys, began_us)
         ended = self._runs(ledger).send(
             "cancel",
             Scope(newer_than=NO_BATCH, creates=False, despite_halt=True),
             progress or silent,
-            is_done=lambda: not queries.are_unfinished(ledger, commands),
+            is_done=lambda: not others and not queries.are_unfinished(ledger, commands),
             total=len(commands),
+            others=others,
         )
-        return reports.of_cancel(ledger, keys, ended, began_us, ended_before)
+        report = reports.of_cancel(ledger, keys, ended, began_us, ended_before)
+        return with_others(ledger, report, [x.target for x in others])
+
+    def seconds(
+        self, *, batch: str | None = None, ticker: str | None = None, tag: str | None = None
+    ) -> list[ExternalOrderRecord]:
+        """Second orders under the ids of orders of this ledger, of these, that rest as far as is known."""
+        ledger = self._open(create=False)
+        wanted = [x.order_id for x in self._seconds(ledger, batch, ticker, tag)]
+        return [views.external_order(row) for order_id in wanted for row in externals.named(ledger, order_id)]
+
+    @staticmethod
+    def _seconds(ledger: Ledger, batch: str | None, ticker: str | None, tag: str | None) -> list[Second]:
+        key = None if batch is None else int(listing.batch_named(ledger, batch)._mapping["key"])
+        return seconds.resting(ledger, batch_key=key, ticker=ticker, tag=tag)
 
     def live(
         self, *, batch: str | None = None, ticker: str | None = None, tag: str | None = None

@@ -7,7 +7,7 @@ exchange does; what then is in doubt stays in doubt, and says so (P4).
 from collections.abc import Callable
 from contextlib import suppress
 
-from oms.app.action_doubts import settle_left, undecided_actions
+from oms.app.action_doubts import go_on, settle_left, undecided_actions
 from oms.app.limiting import limiting
 from oms.app.session import Report, Session
 from oms.errors import CredentialsError, ReadFailed
@@ -50,6 +50,8 @@ class Drive:
     def go(self) -> None:
         """Until nothing of the scope is queued or on the wire and nothing more can be learned of what is in doubt."""
         try:
+            if self.stop is None:
+                go_on(self._session, self._progress)
             if self.stop is None:
                 resolve_once(self._session, self._progress)
                 self._run.drain()

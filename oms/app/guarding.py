@@ -169,7 +169,7 @@ class Guarding(Core):
 
     @staticmethod
     def _carried(session: "Session", wanted: ActionRecorded) -> ActionReport:
-        from oms.app.action_runs import record_and_carry
+        from oms.app.action_carrier import record_and_carry
 
         (entry,) = record_and_carry(session, [wanted])
         return _action_report(session, entry)

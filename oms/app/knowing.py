@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from oms.app import views
 from oms.app.core import LOCK_WAIT_S, Core, Report, silent
 from oms.errors import InputError
-from oms.ledger import breaks, externals, listing, queries
+from oms.ledger import actions, breaks, externals, listing, queries, seconds
 from oms.lifecycle.states import OrderStatus
 from oms.records import (
     BatchRecord,
@@ -40,16 +40,27 @@ class Knowing(Core):
         self._has_sent = True
         return self._runs(ledger).reconcile(since_us, wait_s, progress or silent)
 
-    def resolve(self, name: str, *, order_id: str | None = None, absent: bool = False) -> OrderRecord:
+    def resolve(
+        self, name: str, *, order_id: str | None = None, absent: bool = False, acknowledge: str | None = None
+    ) -> OrderRecord:
         """Decide about a parked order: it is `order_id`, or it is not at the exchange.
 
-        Raises UnknownOrder, InputError when it is not parked or the exchange shows no such order, LedgerBusy.
+        Or `acknowledge` a second order that was seen under the id of this one, by its order_id: a person has looked at
+        it, and it is told as a break no more. Raises UnknownOrder, InputError when the order is not parked, the
+        exchange shows no such order, or no such second one was seen; LedgerBusy.
         """
-        if (order_id is None) == (not absent):
-            raise InputError("say either which order it is or that it is absent", hint="--order-id ID or --absent")
+        if [order_id is not None, absent, acknowledge is not None].count(True) != 1:
+            raise InputError(
+                "say which order it is, that it is absent, or which second order was looked at",
+                hint="--order-id ID, --absent or --acknowledge ID",
+            )
         ledger = self._open(create=False, writable=True)
-        self._runs(ledger).decide(queries.entry_named(ledger, name), order_id, silent, LOCK_WAIT_S)
-        return self.order(name)
+        entry = queries.entry_named(ledger, name)
+        if acknowledge is not None:
+            self._runs(ledger).acknowledge(entry, acknowledge, LOCK_WAIT_S)
+        else:
+            self._runs(ledger).decide(entry, order_id, silent, LOCK_WAIT_S)
+        return self.order(entry.client_order_id)
 
     def orders(
         self,
@@ -76,8 +87,16 @@ class Knowing(Core):
         return (views.external_order(row) for row in islice(rows, limit))
 
     def breaks(self) -> list[BreakRecord]:
-        """What did not fit at the last complete reconcile, oldest first. Raises LedgerMissing."""
-        return views.kept_breaks(breaks.listed(self._open(create=False)))
+        """What did not fit at the last complete reconcile, oldest first, and second orders under one id seen since.
+
+        Raises LedgerMissing.
+        """
+        from oms.reconciler.doubles import duplicate_breaks
+
+        ledger = self._open(create=False)
+        kept = views.kept_breaks(breaks.listed(ledger))
+        told = {x.client_order_id for x in kept if x.kind == "duplicate"}
+        return [*kept, *(x for x in duplicate_breaks(ledger) if x.client_order_id not in told)]
 
     def run_orders(self, report: SubmitReport) -> Iterator[OrderRecord]:
         """The orders a report speaks of, in the rows' order."""
@@ -93,10 +112,19 @@ class Knowing(Core):
         return (views.order_record(row, ledger.environment, preexisting=is_old) for row in rows)
 
     def why(self, name: str) -> Story:
-        """Everything the ledger knows of one order, as a timeline of evidence. Raises UnknownOrder."""
+        """Everything the ledger knows of one order, as a timeline of evidence. Raises UnknownOrder.
+
+        Also by the order_id of a second order that was seen under its client_order_id, whose cancels are part of it.
+        """
         ledger = self._open(create=False)
-        entry = queries.entry_named(ledger, name)
-        return views.story(self.order(name), listing.event_rows(ledger, entry.order_key))
+        key = seconds.owner(ledger, name)
+        if key is None:
+            key = queries.entry_named(ledger, name).order_key
+        (row,) = listing.order_rows_by_key(ledger, [key])
+        rows = listing.event_rows(ledger, key)
+        beside = views.seconds_of(rows)
+        cancels = actions.history(ledger, beside) if beside else []
+        return views.story(views.order_record(row, ledger.environment), rows, cancels)
 
     def batches(self, *, limit: int | None = None) -> Iterator[BatchRecord]:
         """Batches, newest first. Raises LedgerMissing."""

@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from oms import compare
+from oms.app.action_doubts import record_cancels
 from oms.app.drive import Drive, resolve_all, resolve_once, undecided
 from oms.app.session import RECONCILE, Endpoint, Report, Session, connect, endpoint, key_print, take_lock
 from oms.app.tally import Ended, Memory, Tally
 from oms.config import Config
 from oms.errors import CredentialsError, InputError, LedgerBusy, ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger import breaks, listing, queries
+from oms.ledger import breaks, listing, queries, seconds
 from oms.ledger.append import DUPLICATE, Fact, append
 from oms.ledger.check import check_tail
 from oms.ledger.claim import Scope, open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
+from oms.lifecycle import replay
+from oms.lifecycle.actions import ActionRecorded
 from oms.lifecycle.states import CommandState, OrderStatus, Reason
 from oms.reconciler.passes import Findings
 from oms.records import Progress, ReconcileReport, Stop, worst
@@ -53,19 +56,23 @@ class Runs:
         wait: bool = True,
         total: int | None = None,
         look_at: Sequence[int] = (),
+        others: Sequence[ActionRecorded] = (),
     ) -> Ended:
         """Send what is in scope, or wait until the process that holds the lock has done it.
 
         The orders of the keys `look_at` are read once afterwards: what an amend made of one is not all in its answer.
+        `others` are cancels of orders that were not placed here: recorded first, sent like those of earlier runs.
         """
         ended = Ended(Tally(), [])
+        before = queries.halt_reason(self._ledger) if scope.despite_halt else None
         try:
             with self._session(purpose, progress, None if wait else 0.0, is_done, ended) as session:
                 if session is not None:
+                    record_cancels(session, others)
                     drive = Drive(session, scope, progress, total)
                     drive.go()
                     _look_at(session, look_at)
-                    ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop, scope)
+                    ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop, scope, before)
                     ended.notes += _loud(session.reconciler.findings)
         except CredentialsError as exc:
             ended.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
@@ -76,10 +83,10 @@ class Runs:
                 raise
         return ended
 
-    def _halt_met(self, stop: Stop | None, scope: Scope) -> Stop | None:
-        """Why a run ended that began without a halt: a second order under one id, which it met, comes first."""
+    def _halt_met(self, stop: Stop | None, scope: Scope, before: str | None) -> Stop | None:
+        """Why a run ended that began without a halt, or in spite of the one `before`: what it met comes first."""
         reason = queries.halt_reason(self._ledger)
-        if reason is None or (stop is not None and stop.code != "halted"):
+        if reason is None or reason == before or (stop is not None and stop.code != "halted"):
             return stop
         if scope.despite_halt and not reason.startswith(DUPLICATE):
             return stop
@@ -175,6 +182,30 @@ class Runs:
                 appended = append(connection, facts, epoch=self._ledger.epoch, now_us=now_us)
             self._ledger.note_seq(appended.newest_seq)
             return len(facts)
+        finally:
+            self._ledger.end_epoch()
+
+    def acknowledge(self, entry: Entry, order_id: str, wait_s: float) -> None:
+        """Record that a person has looked at a second order under one id. Raises LedgerBusy, InputError."""
+        self._ledger.locks.take_writer(wait_s)
+        try:
+            now_us = self._ports.now_us()
+            self._ledger.open_epoch(purpose="resolve", key_print=None, now_us=now_us)
+            open_run(self._ledger, now_us)
+            with self._ledger.write() as connection:
+                self._ledger.check_epoch(connection)
+                (entry,) = queries.fresh(connection, [entry])
+                if not replay.is_noted(entry.order, order_id):
+                    raise InputError(
+                        f"no second order {order_id} was seen under client_order_id {entry.client_order_id}",
+                        hint="`oms why` names it in full",
+                    )
+                fact = Fact(entry, e.DuplicateSettled(order_id=order_id))
+                facts = [] if replay.is_settled(entry.order, order_id) else [fact]
+                appended = append(connection, facts, epoch=self._ledger.epoch, now_us=now_us)
+                seconds.forget(connection, order_id)
+                breaks.forget(connection, "duplicate", entry.client_order_id)
+            self._ledger.note_seq(appended.newest_seq)
         finally:
             self._ledger.end_epoch()
 

@@ -1,10 +1,11 @@
 """Ledger rows into the records that people and programs are given. Reads only; decides nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from oms.lifecycle import actions as a
 from oms.lifecycle import events as e
 from oms.lifecycle.states import DOUBTFUL
 from oms.records import BatchRecord, BreakRecord, ExternalOrderRecord, OrderRecord, Story, TimelineEntry
@@ -115,9 +116,40 @@ def kept_breaks(kept: "Iterable[tuple[BreakRecord, int, int]]") -> list[BreakRec
 # -- why ------------------------------------------------------------------------------------------------------------
 
 
-def story(order: OrderRecord, rows: "list[Row[Any]]") -> Story:
-    """The evidence of one order as a timeline, and where it stands."""
-    return Story(order=order, summary=_summary(order), timeline=tuple(_entry(row) for row in rows))
+def story(order: OrderRecord, rows: "list[Row[Any]]", cancels: "Sequence[tuple[int, str, e.Event]]" = ()) -> Story:
+    """The evidence of one order as a timeline, and where it stands; with the `cancels` of second orders beside it."""
+    timeline = [_entry(row) for row in rows] + [_cancel_entry(*each) for each in cancels]
+    timeline.sort(key=lambda entry: entry.at)  # stable: what happened to the order stays in its order
+    return Story(order=order, summary=_summary(order), timeline=tuple(timeline))
+
+
+def seconds_of(rows: "list[Row[Any]]") -> list[str]:
+    """The order_ids of second orders that were seen under the id of the order with this history."""
+    seen = [e.decode("duplicate_seen", row.data) for row in rows if row.kind == "duplicate_seen"]
+    return list(dict.fromkeys(event.order_id for event in seen if isinstance(event, e.DuplicateSeen)))
+
+
+def _cancel_entry(at_us: int, kind: str, event: e.Event) -> TimelineEntry:
+    data: dict[str, object] = msgspec.to_builtins(event)
+    word = str(data.pop("event"))
+    return TimelineEntry(at=format_time(at_us), event=word, command=kind, text=action_sentence(event), data=data)
+
+
+def action_sentence(event: e.Event) -> str:
+    """One recorded fact about the cancel of an order that was not placed here, said to a person."""
+    what = "cancel of the second order"
+    match event:
+        case a.ActionRecorded():
+            return f"cancel of the second order {event.target} recorded, before anything was sent"
+        case a.Done():
+            taken = "" if event.reduced_by_e2 is None else f": {format_count(event.reduced_by_e2)} taken off the book"
+            return f"the exchange canceled the second order{taken}"
+        case a.EffectShown():
+            return f"read as of {format_time(event.as_of_ms * 1000)}: {event.detail}"
+        case a.EffectMissing():
+            return f"read as of {format_time(event.as_of_ms * 1000)}: {event.detail}; the cancel had no effect"
+        case _:
+            return sentence(event, what)
 
 
 def _entry(row: "Row[Any]") -> TimelineEntry:
@@ -176,6 +208,8 @@ def _answer_sentence(event: e.Event, what: str) -> str:
             return f"the exchange shows {_shown(event.order)}"
         case e.Filled():
             return f"filled {format_count(event.count_e2)} at {format_dollars(event.price_e6)} (trade {event.trade_id})"
+        case e.DuplicateSettled():
+            return f"a person has looked at the second order {event.order_id}"
         case e.DuplicateSeen():
             return f"a SECOND order under this id: {event.order_id}; sending is halted"
         case e.AbsenceProven():

@@ -36,9 +36,10 @@ def cancel(
 ) -> int:
     """Cancel orders at the exchange.
 
-    ORDER is an order_id or client_order_id; a unique beginning of 8 characters is enough. --batch, --ticker and --tag
-    together mean the orders that fit all of them. The cancel of an order in doubt waits until the order's fate is
-    known; one that was never sent is withdrawn. A halt does not stop cancels.
+    ORDER is an order_id or client_order_id; a unique beginning of 8 characters is enough. By its order_id, also a
+    second order under one client_order_id, or one placed elsewhere, once `oms reconcile` has seen it. --batch, --ticker
+    and --tag together mean the orders that fit all of them. The cancel of an order in doubt waits until the order's
+    fate is known; one that was never sent is withdrawn. A halt does not stop cancels.
     """
     is_bulk = everything or any(x is not None for x in (batch, ticker, tag))
     if [bool(orders), is_bulk, account].count(True) != 1:
@@ -49,6 +50,7 @@ def cancel(
         wanted: Sequence[str] = orders
         if is_bulk:
             wanted = [x.client_order_id for x in oms.live(batch=batch, ticker=ticker, tag=tag)]
+            wanted += [x.order_id for x in oms.seconds(batch=batch, ticker=ticker, tag=tag)]
             if not wanted:
                 invocation.notes.say("no order of this ledger that fits may rest at the exchange")
         if invocation.environment == "prod" and (is_bulk or len(wanted) > 1):

@@ -175,21 +175,24 @@ def _delta_text(at: datetime | None, before: datetime | None) -> str:
     return f"{milliseconds / 1000:+.0f} s"
 
 
-@click.command(cls=Command, short_help="Decide a parked order by hand.")
+@click.command(cls=Command, short_help="Decide a parked order by hand, or note a second one.")
 @click.argument("order", metavar="ORDER")
 @click.option("--order-id", metavar="ID", help="It is this order at the exchange.")
 @click.option("--absent", is_flag=True, help="It is not at the exchange.")
+@click.option("--acknowledge", metavar="ID", help="I have looked at this second order under its client_order_id.")
 @pass_invocation
-def resolve(invocation: Invocation, order: str, order_id: str | None, absent: bool) -> None:
-    """Decide a parked order by hand.
+def resolve(invocation: Invocation, order: str, order_id: str | None, absent: bool, acknowledge: str | None) -> None:
+    """Decide a parked order by hand, or note a second one.
 
-    For an order whose evidence conflicts (`oms why ORDER` shows it). The decision is recorded as such.
+    For an order whose evidence conflicts (`oms why ORDER` shows it): --order-id or --absent. Where a second order was
+    seen under its client_order_id: --acknowledge, and it is a break no more; nothing is sent, and a halt stays. The
+    decision is recorded as such.
     """
     from oms.cli.columns import ORDERS
 
-    if (order_id is not None) == absent:
-        raise click.UsageError("say either --order-id ID or --absent")
+    if [order_id is not None, absent, acknowledge is not None].count(True) != 1:
+        raise click.UsageError("say --order-id ID, --absent or --acknowledge ID")
     with invocation.oms() as oms:
-        record: Any = oms.resolve(order, order_id=order_id, absent=absent)
+        record: Any = oms.resolve(order, order_id=order_id, absent=absent, acknowledge=acknowledge)
         invocation.answer.rows(ORDERS, [record])
         invocation.answer.done({"ok": True})

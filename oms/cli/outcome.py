@@ -93,11 +93,19 @@ def _summarize(invocation: Invocation, report: "SubmitReport", verb: str) -> Non
         notes.say(note)
     batch = f", batch {report.batch}" if report.batch else ""
     total = sum(report.counts.values())
+    if report.others and not total:
+        _tell_rest(invocation, report)
+        return
     standing = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count) or "nothing to do"
     doubt = f"; {report.in_doubt} in doubt" if report.in_doubt else ""
     notes.say(
         f"{verb} {counted(total, 'order')} in {report.environment}{batch}: {standing}{doubt} ({report.seconds} s)"
     )
+    _tell_rest(invocation, report)
+
+
+def _tell_rest(invocation: Invocation, report: "SubmitReport") -> None:
+    notes = invocation.notes
     if report.queued:
         notes.say(f"still queued: {counted(report.queued, 'order')}; send with: {invocation.command('submit')}")
     if report.stop is not None:

@@ -17,7 +17,7 @@ COMMANDS = {
     "withdraw": ("cancel", "withdraw", "Withdraw orders that were never sent."),
     "orders": ("orders", "orders", "List orders of the ledger."),
     "why": ("orders", "why", "Tell what is known of one order, and how it is known."),
-    "resolve": ("orders", "resolve", "Decide a parked order by hand."),
+    "resolve": ("orders", "resolve", "Decide a parked order by hand, or note a second one."),
     "halt": ("halt", "halt", "Stop sending in every process."),
     "unhalt": ("halt", "unhalt", "Let sending go on after a halt."),
     "groups": ("groups", "groups", "List order groups."),

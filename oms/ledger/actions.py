@@ -1,14 +1,14 @@
 """Actions in the ledger: recorded, claimed and settled under an epoch, chained like orders, projected like commands.
 
 The only code that writes `action_events`, and the only code that moves `actions`. An action is recorded by the very run
-that sends it, with the writer lock held: so one that is queued when a run begins was never sent and never will be, and
-one that is on the wire then is in doubt (P5).
+that sends it, with the writer lock held: so one that is queued when a run begins was never sent and never will be (but
+for the cancel of one order: that goes on), and one that is on the wire then is in doubt (P5).
 """
 
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, text, update
+from sqlalchemy import bindparam, func, insert, select, text, update
 from sqlalchemy.engine import Connection, Row
 
 from oms.errors import InvalidTransition, LedgerFailed
@@ -101,7 +101,7 @@ def tell(
 
 def open_run(ledger: Ledger, now_us: int) -> tuple[int, int]:
     """What a dead run left: (on the wire, and in doubt from now on; never sent, and withdrawn) (P5)."""
-    left = [x for x in unfinished(ledger) if x.state in (CommandState.ON_WIRE, CommandState.QUEUED)]
+    left = [x for x in unfinished(ledger) if x.state is CommandState.ON_WIRE or _is_given_up(x)]
     died = 0
     if not left:
         return 0, 0
@@ -118,6 +118,11 @@ def open_run(ledger: Ledger, now_us: int) -> tuple[int, int]:
     return died, len(left) - died
 
 
+def _is_given_up(entry: ActionEntry) -> bool:
+    """Whether it was never sent and never will be: only the cancel of one order outlives the run that asked."""
+    return entry.state is CommandState.QUEUED and entry.kind is not ActionKind.CANCEL_EXTERNAL
+
+
 def unfinished(ledger: Ledger) -> list[ActionEntry]:
     """Every action that is queued, on the wire, in doubt or parked, oldest first."""
     with ledger.read() as connection:
@@ -129,6 +134,20 @@ def entry_of(ledger: Ledger, key: int) -> ActionEntry | None:
     with ledger.read() as connection:
         row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
         return _entry(connection, row) if row is not None else None
+
+
+def newest_cancels(ledger: Ledger, order_ids: Sequence[str]) -> list[ActionEntry]:
+    """The newest cancel of each of these orders that were not placed here, oldest first."""
+    with ledger.read() as connection:
+        rows = connection.execute(_CANCELS, {"targets": list(order_ids)}).all()
+        return [_entry(connection, row) for row in rows]
+
+
+def history(ledger: Ledger, order_ids: Sequence[str]) -> list[tuple[int, str, e.Event]]:
+    """What happened to the cancels of these orders: (microseconds of UTC, kind of the action, event), oldest first."""
+    with ledger.read() as connection:
+        rows = connection.execute(_ABOUT, {"targets": list(order_ids)}).all()
+    return [(row.at_us, row.action, decode_action(row.kind, row.data)) for row in rows]
 
 
 def group_made_by(ledger: Ledger, key: int) -> str | None:
@@ -152,6 +171,19 @@ def tail_until_ms(ledger: Ledger) -> int | None:
     return int(value) if value is not None else None
 
 
+_ev = schema.action_events.c
+_OF_TARGETS = (_a.kind == ActionKind.CANCEL_EXTERNAL.value, _a.target.in_(bindparam("targets", expanding=True)))
+_CANCELS = (
+    select(schema.actions)
+    .where(_a.key.in_(select(func.max(_a.key)).where(*_OF_TARGETS).group_by(_a.target)))
+    .order_by(_a.key)
+)
+_ABOUT = (
+    select(_ev.at_us, _ev.kind, _ev.data, _a.kind.label("action"))
+    .join(schema.actions, _a.key == _ev.action_key)
+    .where(*_OF_TARGETS)
+    .order_by(_ev.seq)
+)
 _UNFINISHED = select(schema.actions).where(text(schema.UNFINISHED_SQL)).order_by(_a.key)
 _BY_KEY = select(schema.actions).where(_a.key == bindparam("key"))
 _ON_WIRE = text(f"SELECT count(*) FROM actions WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'")  # noqa: S608

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from sqlalchemy import bindparam, insert
 from sqlalchemy.engine import Connection
 
-from oms.ledger import schema
+from oms.ledger import schema, seconds
 from oms.ledger.bulk import execute, insert_rows, placeholder, update_rows
 from oms.ledger.rows import (
     COMMAND_COLUMNS,
@@ -49,7 +49,7 @@ FILL_COLUMNS = (
 DUPLICATE = "a second order"
 
 # Facts about the order alone; they move no command and name none.
-_ORDER_FACTS = (e.Observed, e.Filled, e.DuplicateSeen)
+_ORDER_FACTS = (e.Observed, e.Filled, e.DuplicateSeen, e.DuplicateSettled)
 
 _NEWEST_SEQ = "SELECT coalesce(max(seq), 0) FROM events"
 
@@ -194,6 +194,7 @@ class _Page:
         self.entries: dict[int, Entry] = {}
         self.duplicates = 0
         self._first_duplicate = ""
+        self._seconds: list[tuple[Entry, e.Event, str]] = []
         self._orders: dict[int, Entry] = {}  # the newest entry of each order: the order's side of it counts
         self._before: dict[int, Order] = {}  # each order as the ledger has it
         self._events: list[tuple[object, ...]] = []
@@ -209,6 +210,7 @@ class _Page:
             self._first_duplicate = self._first_duplicate or (
                 f"{DUPLICATE}, {other}, was seen under client_order_id {entry.client_order_id}"
             )
+            self._seconds.append((entry, fact.event, other))
             entry = self._apply(entry, e.DuplicateSeen(source=e.kind_of(fact.event), order_id=other))
         self.entries[entry.command_key] = entry
         self._orders[entry.order_key] = entry
@@ -223,6 +225,7 @@ class _Page:
         if self._fills:
             insert_rows(connection, "fills", FILL_COLUMNS, self._fills)
         if self.duplicates:
+            seconds.note(connection, self._seconds, self.now_us)
             set_halt(connection, self._first_duplicate, self.now_us)
 
     def _flush_orders(self, connection: Connection) -> None:

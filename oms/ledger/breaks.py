@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sqlalchemy import select
+from sqlalchemy.engine import Connection
 
 from oms.ledger import schema
 from oms.ledger.ledger import Ledger
@@ -36,6 +37,11 @@ def replace(ledger: Ledger, found: Iterable[BreakRecord], now_us: int) -> None:
                     for name, x in rows.items()
                 ],
             )
+
+
+def forget(connection: Connection, kind: str, client_order_id: str) -> None:
+    """Those of that kind about that order are told no more, in the caller's transaction."""
+    connection.execute(schema.breaks.delete().where(_b.kind == kind, _b.client_order_id == client_order_id))
 
 
 def listed(ledger: Ledger) -> list[tuple[BreakRecord, int, int]]:

@@ -17,29 +17,31 @@ _PAGE = 1_000
 
 def note(ledger: Ledger, seen: Iterable[Snapshot], as_of_ms: int) -> None:
     """Remember these orders as they are shown; durable on return. An older reading changes nothing."""
-    rows = [
-        {
-            "order_id": order.order_id,
-            "client_order_id": order.client_order_id,
-            "ticker": order.ticker,
-            "side": order.side,
-            "price_e6": order.price_e6,
-            "initial_count_e2": order.initial_count_e2,
-            "fill_count_e2": order.fill_count_e2,
-            "remaining_count_e2": order.remaining_count_e2,
-            "status": order.status,
-            "subaccount": order.subaccount,
-            "created_ts_ms": order.created_ts_ms,
-            "as_of_ms": as_of_ms,
-        }
-        for order in seen
-    ]
+    rows = [values_of(order, as_of_ms) for order in seen]
     if rows:
         with ledger.write() as connection:
-            connection.execute(_NOTE, rows)
+            connection.execute(NOTE, rows)
 
 
-_NOTE = text(
+def values_of(order: Snapshot, as_of_ms: int) -> dict[str, Any]:
+    """The row of an order as it is shown."""
+    return {
+        "order_id": order.order_id,
+        "client_order_id": order.client_order_id,
+        "ticker": order.ticker,
+        "side": order.side,
+        "price_e6": order.price_e6,
+        "initial_count_e2": order.initial_count_e2,
+        "fill_count_e2": order.fill_count_e2,
+        "remaining_count_e2": order.remaining_count_e2,
+        "status": order.status,
+        "subaccount": order.subaccount,
+        "created_ts_ms": order.created_ts_ms,
+        "as_of_ms": as_of_ms,
+    }
+
+
+NOTE = text(
     "INSERT INTO external_orders (order_id, client_order_id, ticker, side, price_e6, initial_count_e2, fill_count_e2,"
     " remaining_count_e2, status, subaccount, created_ts_ms, as_of_ms) VALUES (:order_id, :client_order_id, :ticker,"
     " :side, :price_e6, :initial_count_e2, :fill_count_e2, :remaining_count_e2, :status, :subaccount, :created_ts_ms,"
@@ -57,19 +59,29 @@ def forget(ledger: Ledger, order_ids: Collection[str]) -> None:
             connection.execute(schema.external_orders.delete().where(_x.order_id.in_(order_ids)))
 
 
-def doubled(ledger: Ledger) -> dict[str, list[str]]:
-    """client_order_id -> order_ids of resting orders under the id of an order of this ledger, beside that order."""
-    found: dict[str, list[str]] = {}
+def named(ledger: Ledger, name: str) -> list[Any]:
+    """Rows of those whose order_id is that name, else of at most five whose order_id begins so."""
     with ledger.read() as connection:
-        for client_order_id, order_id in connection.execute(_DOUBLED):
-            found.setdefault(client_order_id, []).append(order_id)
-    return found
+        rows = connection.execute(_NAMED, {"name": name}).all()
+        if not rows and len(name) >= 8:
+            rows = connection.execute(_STARTING, {"name": name}).all()
+    return list(rows)
 
 
-_DOUBLED = text(
-    "SELECT x.client_order_id, x.order_id FROM external_orders AS x JOIN orders ON"
-    " orders.client_order_id = x.client_order_id WHERE x.status = 'resting' AND orders.order_id <> x.order_id"
+_NAMED = select(schema.external_orders).where(_x.order_id == bindparam("name"))
+_STARTING = (
+    select(schema.external_orders)
+    .where(text("substr(order_id, 1, length(:name)) = :name"))
+    .order_by(_x.order_id)
+    .limit(5)
 )
+
+
+def end(ledger: Ledger, order_id: str, as_of_ms: int) -> None:
+    """It was canceled from here, at that exchange time; an older reading changes nothing. Durable on return."""
+    values = {"status": "canceled", "remaining_count_e2": 0, "as_of_ms": as_of_ms}
+    with ledger.write() as connection:
+        connection.execute(update(schema.external_orders).where(_x.order_id == order_id).values(values))
 
 
 def has_resting(ledger: Ledger) -> bool:

@@ -48,6 +48,9 @@ SET_BACK = "set_back"
 # recorded here (the file of a lost ledger again); when the first of them was created. Nothing of it is claimed before
 # the account was read once more from there.
 STRANGE = "strange "
+# Watermarks with this before an order_id: it was seen under the client_order_id of the order whose key is the value,
+# beside that order, and no person has looked at it yet.
+SECOND = "second "
 # The watermark until when (exchange time) a cancel-all that was sent from here may still cancel what is placed.
 CANCEL_ALL_TAIL = "cancel_all_tail"
 

@@ -242,6 +242,13 @@ class DuplicateSeen(Event, frozen=True, tag="duplicate_seen"):
     order_id: str
 
 
+class DuplicateSettled(Event, frozen=True, tag="duplicate_settled"):
+    """A person has looked at a second order under one client_order_id: it is told as a break no more."""
+
+    order_id: str
+    detail: str = "acknowledged by hand"
+
+
 DECISIONS: tuple[type[Event], ...] = (
     Claimed,
     Withdrawn,
@@ -267,6 +274,7 @@ EVIDENCE: tuple[type[Event], ...] = (
     Observed,
     Filled,
     DuplicateSeen,
+    DuplicateSettled,
 )
 ALL_EVENTS: tuple[type[Event], ...] = (Recorded, *DECISIONS, *EVIDENCE)
 

@@ -103,9 +103,26 @@ def is_noted(order: Order, other_order_id: str) -> bool:
     return order.detail is not None and other_order_id in order.detail
 
 
+def is_settled(order: Order, other_order_id: str) -> bool:
+    """Whether a person has looked at that second order."""
+    return order.detail is not None and f"{_SECOND}{other_order_id}{_SETTLED}" in order.detail.split("; ")
+
+
 def _noted(order: Order, other_order_id: str) -> Order:
     before = f"{order.detail}; " if order.detail else ""
-    return replace(order, detail=f"{before}a second order under this id: {other_order_id}")
+    return replace(order, detail=f"{before}{_SECOND}{other_order_id}")
+
+
+def _settled(order: Order, other_order_id: str) -> Order:
+    noted = f"{_SECOND}{other_order_id}"
+    parts = (order.detail or "").split("; ")
+    if noted not in parts:
+        return order
+    return replace(order, detail="; ".join(part + _SETTLED if part == noted else part for part in parts))
+
+
+_SECOND = "a second order under this id: "
+_SETTLED = " (acknowledged)"
 
 
 # -- commands -----------------------------------------------------------------------------------------------------
@@ -323,6 +340,8 @@ def _order_shown(order: Order, event: e.Event) -> Order:
             return _filled(order, event)
         case e.DuplicateSeen():
             return order if is_noted(order, event.order_id) else _noted(order, event.order_id)
+        case e.DuplicateSettled():
+            return _settled(order, event.order_id)
         case _:
             return order
 

@@ -11,7 +11,7 @@ from oms import compare
 from oms.compare import Policy
 from oms.errors import LedgerForeign, ReadFailed
 from oms.intake import ids
-from oms.ledger import account, externals, listing, queries, strangers
+from oms.ledger import account, externals, listing, queries, seconds, strangers
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
 from oms.ledger.schema import CANCEL_ALL_TAIL
@@ -20,6 +20,7 @@ from oms.lifecycle import events as e
 from oms.lifecycle.events import Snapshot
 from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Resend
 from oms.reconciler import apply, books
+from oms.reconciler.doubles import duplicate_breaks
 from oms.reconciler.gather import Scan
 from oms.records import BreakRecord
 from oms.venue.door import Venue
@@ -172,9 +173,17 @@ class Reconciler:
         doubts = queries.doubts(self.ledger)
         self.findings.report(compare.parked_break(x) for x in doubts if x.command.state is CommandState.PARKED)
         self._report_amended(queries.amended_elsewhere(self.ledger))
-        for name, order_ids in externals.doubled(self.ledger).items():
-            entry = queries.entry_named(self.ledger, name)
-            self.findings.report(compare.duplicate_break(entry, order_id) for order_id in order_ids)
+        self._look_at_seconds()
+        self.findings.report(duplicate_breaks(self.ledger))
+
+    def _look_at_seconds(self) -> None:
+        """How those second orders stand that nobody has looked at yet, one by one: there are few, or far too many."""
+        left = [x for x in seconds.standing(self.ledger) if not x.is_ended][:_SINGLE_READS]
+        if not left:
+            return
+        as_of_ms = self.venue.exchange.user_data_timestamp_ms()
+        shown = [self.venue.account.get_order(x.order_id) for x in left]
+        externals.note(self.ledger, [order for order in shown if order is not None], as_of_ms)
 
     def _scan_start_ms(self, creates: list[Entry]) -> int | None:
         """How far back orders in doubt can be; None, to the beginning, where a 409 told of one that may be older."""

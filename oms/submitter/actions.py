@@ -36,8 +36,8 @@ class ActionSender:
     def send(self, entry: ActionEntry) -> ActionEntry:
         """Send a queued action (or one in doubt that may be repeated) once, again only while nothing of it was done.
 
-        Durable on return: accepted, refused, in doubt; or withdrawn, where it could not be sent in time. Raises
-        CredentialsError (it is withdrawn then), EpochLost, LedgerFailed, LedgerReplaced.
+        Durable on return: accepted, refused, in doubt; or withdrawn, where it could not be sent in time (the cancel of
+        one order stays queued). Raises CredentialsError (the same then), EpochLost, LedgerFailed, LedgerReplaced.
         """
         deadline = self._ports.monotonic() + self._wait_s
         pause_s, unauthorized = _FIRST_PAUSE_S, 0
@@ -90,8 +90,8 @@ class ActionSender:
         return True
 
     def _give_up(self, entry: ActionEntry, why: str) -> ActionEntry:
-        """End what is not on its way; what is in doubt stays there."""
-        if entry.state is not CommandState.QUEUED:
+        """End what is not on its way; what is in doubt stays there, the cancel of one order waits for the next run."""
+        if entry.state is not CommandState.QUEUED or entry.kind is ActionKind.CANCEL_EXTERNAL:
             return entry
         event = e.Withdrawn(reason=Reason.EXPIRED, detail=f"it could not be sent: {why}")
         return actions.tell(self._ledger, entry, [event], self._venue.clock.now_us())

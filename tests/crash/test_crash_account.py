@@ -36,6 +36,12 @@ def place(world: World) -> None:
     world.sandbox.create(client_order_id="theirs")
 
 
+def place_and_see(world: World) -> None:
+    """The same, and the ledger has seen the other's order."""
+    place(world)
+    assert world.live("reconcile").code == 0
+
+
 def place_and_queue(world: World) -> None:
     place(world)
     assert world.live("halt", "--reason", "first").code == 0
@@ -79,6 +85,14 @@ def account_canceled(world: World) -> Iterator[str]:
     yield from nothing_rests(world)
 
 
+def theirs_canceled(world: World) -> Iterator[str]:
+    by_status = sorted(order["status"] for order in world.sandbox.orders() if order["client_order_id"] != "theirs")
+    if by_status != ["resting"] * 3:
+        yield f"our orders are {by_status}"
+    if any(order["status"] == "resting" for order in world.sandbox.orders() if order["client_order_id"] == "theirs"):
+        yield "the other's order still rests"
+
+
 def one_more_group(world: World) -> Iterator[str]:
     there = [group for group in groups(world) if group["contracts_limit_fp"] == "7.00"]
     if len(there) != 1:
@@ -110,7 +124,7 @@ class Scenario:
     """What is killed, and what must come of it."""
 
     name: str
-    argv: tuple[str, ...]
+    argv: tuple[str, ...]  # THEIRS: the order_id of the other's order
     floor: int  # so many seams there are at least
     prepare: Callable[[World], None]
     wrong: Callable[[World], Iterator[str]]
@@ -119,6 +133,7 @@ class Scenario:
 SCENARIOS = [
     Scenario("clear", ("halt", "--cancel"), 40, place_and_queue, cleared),
     Scenario("cancel_account", ("cancel", "--account"), 40, place, account_canceled),
+    Scenario("cancel_other", ("cancel", "THEIRS"), 20, place_and_see, theirs_canceled),
     Scenario("group_create", ("group", "create", "--limit", "7", "--name", "new"), 14, one_group, one_more_group),
     Scenario("group_trigger", ("group", "trigger", "old"), 14, one_group, triggered),
     Scenario("group_reset", ("group", "reset", "old"), 14, one_triggered_group, taking_orders),
@@ -129,9 +144,11 @@ SCENARIOS = [
 
 def lives(scenario: Scenario, world: World, nth: int) -> list[Life]:
     """Killed at that seam, then run again until it says that it is done."""
-    history = [world.live(*scenario.argv, nth=nth)]
+    theirs = [str(order["order_id"]) for order in world.sandbox.orders() if order["client_order_id"] == "theirs"]
+    argv = [theirs[0] if word == "THEIRS" else word for word in scenario.argv]
+    history = [world.live(*argv, nth=nth)]
     while history[-1].code not in (0, 2) and len(history) <= MOST_TRIES:
-        history.append(world.live(*scenario.argv))
+        history.append(world.live(*argv))
     return history
 
 

@@ -81,6 +81,8 @@ def sample(word: str, attempt: int = 1) -> e.Event:
             return e.Filled(trade_id="t", count_e2=100, price_e6=560_000, fee_e6=70, is_taker=True, ts_ms=SIGNED_MS)
         case "duplicate_seen":
             return e.DuplicateSeen(source="orders", order_id="B")
+        case "duplicate_settled":
+            return e.DuplicateSettled(order_id="B")
     raise AssertionError(f"no sample of {word}")
 
 

@@ -36,6 +36,7 @@ effect_seen          .          .          .          .          .          .   
 observed             .          .          .          .          .          .          .          .
 filled               .          .          .          .          .          .          .          .
 duplicate_seen       .          .          .          .          .          .          .          .
+duplicate_settled    .          .          .          .          .          .          .          .
 """
 
 CANCEL = """
@@ -62,6 +63,7 @@ effect_seen          accepted   accepted   accepted   .          .          .   
 observed             .          .          .          .          .          .          .          .
 filled               .          .          .          .          .          .          .          .
 duplicate_seen       .          .          .          .          .          .          .          .
+duplicate_settled    .          .          .          .          .          .          .          .
 """
 
 AMEND = """
@@ -88,6 +90,7 @@ effect_seen          accepted   accepted   accepted   .          .          .   
 observed             .          .          .          .          .          .          .          .
 filled               .          .          .          .          .          .          .          .
 duplicate_seen       .          .          .          .          .          .          .          .
+duplicate_settled    .          .          .          .          .          .          .          .
 """
 
 DECREASE = """
@@ -114,6 +117,7 @@ effect_seen          accepted   accepted   accepted   .          .          .   
 observed             .          .          .          .          .          .          .          .
 filled               .          .          .          .          .          .          .          .
 duplicate_seen       .          .          .          .          .          .          .          .
+duplicate_settled    .          .          .          .          .          .          .          .
 """
 
 # Two attempts without a definite outcome; where a command is on the wire, it is the second that is.

@@ -11,7 +11,7 @@ RELEASED = """
 recorded claimed withdrawn sender_died absence_proven requeued resolved moot effect_absent
 acknowledged cancel_acknowledged amend_acknowledged decrease_acknowledged
 not_processed attempt_refused attempt_unknown id_taken
-found found_foreign effect_seen observed filled duplicate_seen
+found found_foreign effect_seen observed filled duplicate_seen duplicate_settled
 """
 
 RECORDED = e.Recorded(

@@ -242,6 +242,22 @@ def test_a_second_order_id_is_noted_once() -> None:
     assert third.detail == "a second order under this id: B; a second order under this id: C"
 
 
+def test_a_second_order_that_a_person_has_looked_at_stays_noted_and_is_told_apart() -> None:
+    order = replay.observe(order_in(OrderStatus.RESTING), sample("duplicate_seen"))
+    order = replay.observe(order, e.DuplicateSeen(source="orders", order_id="BC"))
+    assert not replay.is_settled(order, "B")
+    after = replay.observe(order, sample("duplicate_settled"))
+    assert after.detail == "a second order under this id: B (acknowledged); a second order under this id: BC"
+    assert (replay.is_settled(after, "B"), replay.is_settled(after, "BC")) == (True, False)
+    assert replay.is_noted(after, "B")
+    assert replay.observe(after, sample("duplicate_settled")) == after
+
+
+def test_only_what_was_noted_can_be_settled() -> None:
+    order = order_in(OrderStatus.RESTING)
+    assert replay.observe(order, sample("duplicate_settled")) == order
+
+
 def test_what_is_noted_of_an_order_outlives_the_next_read() -> None:
     order = replay.observe(order_in(OrderStatus.RESTING), sample("duplicate_seen"))
     after = replay.observe(order, e.Observed(source="orders", as_of_ms=SIGNED_MS, order=snapshot(fill_e2=100)))

@@ -67,6 +67,7 @@ EVIDENCE = st.one_of(
         ts_ms=times,
     ),
     st.builds(e.DuplicateSeen, source=sources, order_id=order_ids),
+    st.builds(e.DuplicateSettled, order_id=order_ids),
 )
 # A claim that fits is rare among random ones, and without it little else happens: None asks for it.
 HISTORIES = st.lists(st.one_of(st.none(), st.none(), DECISIONS, EVIDENCE), max_size=25)

@@ -34,6 +34,7 @@ def alphabet() -> list[e.Event]:
     for order_id in ("A", "B"):
         found.append(e.Resolved(order_id=order_id))
         found.append(e.DuplicateSeen(source="orders", order_id=order_id))
+        found.append(e.DuplicateSettled(order_id=order_id))
         for reduced in (0, COUNT_E2):
             found.append(e.CancelAcknowledged(attempt=1, order_id=order_id, reduced_by_e2=reduced, ts_ms=3))
         for fill, remaining in ((0, COUNT_E2), (400, 600), (COUNT_E2, 0), (400, 0)):

@@ -28,6 +28,7 @@ NAMES = (
     "intake",
     "turns",
     "pipeline",
+    "transact",
     "rate",
     "resume",
     "record",

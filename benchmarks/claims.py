@@ -21,6 +21,7 @@ class Part:
     unit: str  # x for a ratio
     at_least: float | None = None
     at_most: float | None = None
+    limit: str = ""  # why the goal was not reached or could not be measured: the page says so where that is so
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,10 @@ CLAIMS = (
         "dbos",
         "Against DBOS Transact, a library for durable workflows: one workflow with one step for each order",
         (
-            Part("dbos-default", "its default, a SQLite file, exchange 0 ms away", "x", at_least=5),
-            Part("dbos-best", "the best of its configurations, exchange 0 ms away", "x", at_least=3.5),
+            Part("dbos-default-0", "its default, a SQLite file, exchange 0 ms away", "x", at_least=5),
+            Part("dbos-default-20", "the same, exchange 20 ms away", "x", at_least=5),
+            Part("dbos-best-0", "the best of its configurations, exchange 0 ms away", "x", at_least=3.5),
+            Part("dbos-best-20", "the same, exchange 20 ms away", "x", at_least=3.5),
         ),
     ),
     Claim(

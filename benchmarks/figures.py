@@ -129,9 +129,11 @@ class Told:
         rates: Mapping[str, float] | None = None,
         note: str = "",
     ) -> None:
-        """A figure of a part of a claim: unit and goal are the part's; `name` says more than its key."""
+        """A figure of a part of a claim: unit and goal are the part's; `name` is for the table at the end."""
         part = PARTS[key]
-        figure = Figure(name or part.says, samples, part.unit, part.at_least, part.at_most, note, key, rates or {})
+        figure = Figure(
+            name or f"{key}: {part.says}", samples, part.unit, part.at_least, part.at_most, note, key, rates or {}
+        )
         self.add(figure)
 
     def say(self, note: str) -> None:

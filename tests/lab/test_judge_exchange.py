@@ -240,6 +240,14 @@ def test_orders_that_others_make_in_the_account_are_none_of_ours(pair: Pair) -> 
     assert [each.invariant for each in judge(pair.ledger, pair.exchange, is_settled=True, is_alone=False)] == ["I4"]
 
 
+def test_a_canceled_order_may_have_been_amended_elsewhere_where_others_use_the_account(pair: Pair) -> None:
+    """Seeds 5000041 and 5000536 of the long run: amended by a ledger that was lost, then canceled."""
+    seq = "(SELECT seq FROM orders WHERE status = 'canceled' AND fill_e2 = 0 LIMIT 1)"
+    pair.spoil(f"UPDATE versions SET initial_e2 = initial_e2 + 500 WHERE seq = {seq}", side="exchange")
+    assert pair.invariants() == {"I19"}
+    assert judge(pair.ledger, pair.exchange, is_settled=True, is_alone=False) == []
+
+
 def test_a_ledger_that_was_lost_is_not_asked_for_its_requests(pair: Pair) -> None:
     sent_unclaimed(pair)
     assert judge(pair.ledger, pair.exchange, is_settled=True, is_complete=False) == []

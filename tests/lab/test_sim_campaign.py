@@ -49,7 +49,8 @@ def test_answers_to_other_requests_and_false_denials_are_part_of_the_weather(fol
 
 
 # 324: nothing was ever seen of the account, and the API key was changed: only the first key's reading proves anything.
-@pytest.mark.parametrize("seed", [324])
+# 5000041: a lost ledger had amended an order that then was canceled; the judge held its count to the next one's record.
+@pytest.mark.parametrize("seed", [324, 5000041])
 def test_a_campaign_that_once_failed_holds(folder: Path, seed: int) -> None:
     assert run(seed, folder).breaches == []
 

@@ -79,6 +79,7 @@ def _own_environment(_homes: Path, _session_environment: None) -> Iterator[None]
         yield
 
 
+LAB = Path(__file__).parent / "lab"
 AT_A_TIME = 4
 LONGEST = ("test_crash_seams.py", "test_crash_campaign.py", "test_quickstart.py", "test_readme.py")
 
@@ -90,7 +91,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Where several tests run at a time each worker begins with its share of the longest: none is left to the end.
     """
     for item in items:
-        if "lab" in item.path.parts and not item.path.name.startswith(("test_judge", "test_faults_catalogue")):
+        if item.path.is_relative_to(LAB) and not item.path.name.startswith(("test_judge", "test_faults_catalogue")):
             item.add_marker("lab")
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return

@@ -182,9 +182,10 @@ class World:
             self.disk.remember()
 
     def _bury(self, oms: Oms) -> None:
-        """What the kernel does for a dead process: its locks are free."""
+        """What the kernel does for a dead process: its locks are free, and its connections are gone."""
         if oms._ledger is not None:
             oms._ledger.locks.close()
+            oms._ledger.let_go()
 
     def _oms(self, steps: Steps, interrupt: Interrupt) -> Oms:
         clock = self.clock

@@ -65,6 +65,8 @@ class Ledger:
         self.locks = Locks(path)
         self.halt = HaltFile(path)
         self._reader = engines.reader_engine(path)
+        # Held between reads: taking one from the engine and giving it back costs more than most reads.
+        self._idle: list[Connection] = []
         self._writer: Engine | None = None
         self._connection: Connection | None = None
         self._turn = threading.RLock()
@@ -79,8 +81,18 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A deferred read transaction: one consistent view, never blocking the writer. Keep it short."""
-        with engines.translated(self.path), self._reader.begin() as connection:
-            yield connection
+        with engines.translated(self.path):
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._reader.connect()
+            try:
+                with connection.begin():
+                    yield connection
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -258,8 +270,14 @@ class Ledger:
             if self._writer is not None:
                 self._writer.dispose()
                 self._writer = None
+        self.let_go()
         self._reader.dispose()
         self.locks.close()
+
+    def let_go(self) -> None:
+        """Give back the connections that wait for the next read."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _held(self) -> Connection:
         if self._connection is None:

@@ -4,14 +4,15 @@ The cursor of a receiver is the newest event of the history it has been told, a 
 are no events: each that was told is a row beside it. All is read and moved in short transactions of its own.
 """
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, delete, func, literal, select
 
 from oms.ledger import schema
+from oms.ledger.bulk import execute
+from oms.ledger.halt import lifted_after
 from oms.ledger.ledger import Ledger
 from oms.ledger.listing import ORDER_ROWS
 from oms.ledger.queries import set_watermark, watermark
@@ -43,6 +44,8 @@ def begin(ledger: Ledger, receiver: str, now_us: int) -> None:
             set_watermark(connection, _name(receiver), newest, now_us)
             acted = connection.execute(select(func.coalesce(func.max(_t.seq), 0))).scalar_one()
             set_watermark(connection, _name(receiver, "action"), acted, now_us)
+            lifted = [number for number, _ in lifted_after(partial(execute, connection), 0)]
+            set_watermark(connection, _name(receiver, "lifted"), max(lifted, default=0), now_us)
 
 
 def newest_seq(ledger: Ledger) -> int:
@@ -124,6 +127,20 @@ def history_of_action(ledger: Ledger, key: int) -> list[Row[Any]]:
         return list(connection.execute(query).all())
 
 
+def lifted_after_cursor(ledger: Ledger, receiver: str) -> list[tuple[Told, Told | None, str]]:
+    """Halts that were lifted since, oldest first: the receiver's new cursor, the halt's own mark, its reason.
+
+    The mark is None where the receiver was told of that halt while it stood.
+    """
+    name = _name(receiver, "lifted")
+    with ledger.read() as connection:
+        number = connection.execute(select(_w.value_ms).where(_w.name == name)).scalar() or 0
+        found = lifted_after(partial(execute, connection), number)
+        told = connection.execute(select(_w.value_ms).where(_w.name == _name(receiver, "halt"))).scalar()
+    mark = _name(receiver, "halt")
+    return [(Told(name, each), None if x.at_us == told else Told(mark, x.at_us or 0), x.reason) for each, x in found]
+
+
 def halt_untold(ledger: Ledger, receiver: str) -> tuple[Told, str] | None:
     """The halt in force with its reason, unless the receiver was told of it; its value is when it was set (us)."""
     name = _name(receiver, "halt")
@@ -132,7 +149,7 @@ def halt_untold(ledger: Ledger, receiver: str) -> tuple[Told, str] | None:
         row = connection.execute(_HALT).one_or_none()
         known = connection.execute(select(_w.value_ms).where(_w.name == name)).scalar()
     if by_file is not None:
-        at_us, reason = by_file.at_us or _changed_us(ledger.halt.path), by_file.reason
+        at_us, reason = by_file.at_us or 0, by_file.reason
     elif row is not None:
         at_us, reason = row.at_us, row.reason
     else:
@@ -141,13 +158,6 @@ def halt_untold(ledger: Ledger, receiver: str) -> tuple[Told, str] | None:
 
 
 _HALT: Any = select(schema.controls.c.reason, schema.controls.c.at_us).where(schema.controls.c.name == "halt")
-
-
-def _changed_us(path: Path) -> int:
-    try:
-        return os.stat(path).st_mtime_ns // 1000
-    except OSError:
-        return 0
 
 
 def breaks_untold(ledger: Ledger, receiver: str, limit: int) -> list[tuple[Told, Row[Any]]]:

@@ -9,7 +9,7 @@ ledger that is copied or restored brings its row along, and finds the file of th
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,13 @@ from oms.errors import LedgerBusy, LedgerFailed
 from oms.ledger.engine import sync_folder
 from oms.ledger.lock import Lock
 
-__all__ = ["HaltFile", "Halted", "halt_path", "lift_path", "reason_at"]
+__all__ = ["LIFTED", "HaltFile", "Halted", "halt_path", "lift_path", "note_lifted", "reason_at"]
+
+# Watermarks with this before a number and a reason: a halt that was lifted; the value is when it was set (us). Whoever
+# is told of halts is told of it although it stands no more.
+LIFTED = "lifted "
+_KEPT = 100  # the newest of them
+_DIGITS = 9
 
 _SIZE = 1024  # of either file: written once in full, so that what is put into it later needs no new block
 # So long the ledger is waited for when its row is written; the file has stopped everything before that.
@@ -61,8 +67,16 @@ class HaltFile:
         with suppress(OSError, ValueError, UnicodeDecodeError):
             text = self.path.read_bytes()[:_SIZE].decode("utf-8").strip()
             if text:
-                return msgspec.json.decode(text, type=Halted)
-        return Halted(f"the file {self.path} is there")
+                return self._dated(msgspec.json.decode(text, type=Halted))
+        return self._dated(Halted(f"the file {self.path} is there"))
+
+    def _dated(self, halted: Halted) -> Halted:
+        """Since when, by the file itself where it does not say."""
+        if halted.at_us is not None:
+            return halted
+        with suppress(OSError):
+            return Halted(halted.reason, os.stat(self.path).st_mtime_ns // 1000)
+        return Halted(halted.reason, 0)
 
     def prepare(self) -> None:
         """Lay the ready file beside the ledger, unless it or the other is there; harmless where it cannot be made."""
@@ -159,7 +173,8 @@ def halt_path(path: Path, reason: str, now_us: int) -> tuple[Halted, str]:
     except LedgerFailed as exc:
         halted, failure = Halted(reason[:MAX_REASON], now_us), exc
     statement = "INSERT INTO controls (name, reason, at_us) VALUES ('halt', ?, ?) ON CONFLICT (name) DO NOTHING"
-    problem = _with_row(path, statement, (halted.reason, halted.at_us or now_us))
+    values = (halted.reason, halted.at_us or now_us)
+    problem = _with_ledger(path, lambda database: database.execute(statement, values))
     if problem and failure is not None:
         raise failure
     return halted, problem
@@ -171,11 +186,46 @@ def lift_path(path: Path) -> tuple[bool, str]:
     Returns whether there was a file, and why the row could not be taken away ("" when it was, or there is no ledger).
     Then the file stays as well. Raises LedgerFailed.
     """
+    file = HaltFile(path)
     if path.exists():
-        problem = _with_row(path, "DELETE FROM controls WHERE name = 'halt'", ())
+        problem = _with_ledger(path, lambda database: _lift_row(database, file.read()))
         if problem:
-            return HaltFile(path).is_set(), problem
-    return HaltFile(path).lift(), ""
+            return file.is_set(), problem
+    return file.lift(), ""
+
+
+def _lift_row(database: sqlite3.Connection, by_file: Halted | None) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    note_lifted(database.execute, by_file)
+    database.execute("DELETE FROM controls WHERE name = 'halt'")
+    database.execute("COMMIT")
+
+
+def note_lifted(execute: Callable[..., sqlite3.Cursor], by_file: Halted | None) -> None:
+    """Keep what is about to be lifted, by its row and by its file, in the caller's transaction; each halt once."""
+    row = execute("SELECT reason, at_us FROM controls WHERE name = 'halt'").fetchone()
+    halts = [] if row is None else [Halted(str(row[0]), int(row[1]))]
+    if by_file is not None and (row is None or by_file.at_us != halts[0].at_us):
+        halts.append(by_file)
+    kept = execute(f"SELECT name, value_ms FROM watermarks WHERE {_LIFTED_SQL} ORDER BY name").fetchall()  # noqa: S608
+    newest = int(kept[-1][0][len(LIFTED) :][:_DIGITS]) if kept else 0
+    known = {each[1] for each in kept}
+    for number, halted in enumerate((x for x in halts if x.at_us not in known), newest + 1):
+        name = f"{LIFTED}{number:0{_DIGITS}d} {halted.reason}"
+        execute("INSERT INTO watermarks (name, value_ms, at_us) VALUES (?, ?, ?)", (name, halted.at_us, halted.at_us))
+    for name, _ in kept[:-_KEPT]:
+        execute("DELETE FROM watermarks WHERE name = ?", (name,))
+
+
+_LIFTED_SQL = f"name > '{LIFTED}' AND name < '{LIFTED}~'"
+
+
+def lifted_after(execute: Callable[..., sqlite3.Cursor], number: int) -> list[tuple[int, Halted]]:
+    """The halts that were lifted, those with a higher number, by number."""
+    query = f"SELECT name, value_ms FROM watermarks WHERE {_LIFTED_SQL} AND name > ? ORDER BY name"  # noqa: S608
+    rows = execute(query, (f"{LIFTED}{number:0{_DIGITS}d}~",)).fetchall()
+    texts = [(name[len(LIFTED) :], at_us) for name, at_us in rows]
+    return [(int(text[:_DIGITS]), Halted(text[_DIGITS + 1 :], at_us)) for text, at_us in texts]
 
 
 def reason_at(path: Path) -> str | None:
@@ -189,11 +239,11 @@ def reason_at(path: Path) -> str | None:
     return None
 
 
-def _with_row(path: Path, statement: str, values: tuple[object, ...]) -> str:
-    """Run one statement in the ledger at that path, durably; why it could not be done, or ""."""
+def _with_ledger(path: Path, change: Callable[[sqlite3.Connection], object]) -> str:
+    """Change the ledger at that path, durably; why it could not be done, or ""."""
     try:
         with _opened(path) as database:
-            database.execute(statement, values)
+            change(database)
     except (LedgerBusy, LedgerFailed) as exc:
         return exc.message
     except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:

@@ -6,6 +6,7 @@ answers page by key in short transactions, because one open reader lets the WAL 
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import TextClause, bindparam, insert, select, text
 from sqlalchemy.engine import Connection
@@ -14,6 +15,7 @@ from sqlalchemy.sql import ColumnElement
 from oms.errors import UnknownOrder
 from oms.ledger import schema
 from oms.ledger.bulk import execute
+from oms.ledger.halt import note_lifted
 from oms.ledger.ledger import ACCOUNT_READ, Ledger
 from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
 
@@ -410,7 +412,9 @@ def keep_halt(ledger: Ledger, reason: str, now_us: int) -> None:
 
 def lift_halt(ledger: Ledger) -> None:
     """Let claims be made again, the row first: cut off in between, it is still halted. Durable on return."""
+    by_file = ledger.halt.read()
     with ledger.gated_write() as connection:
+        note_lifted(partial(execute, connection), by_file)
         connection.execute(schema.controls.delete().where(schema.controls.c.name == "halt"))
     ledger.halt.lift()
 

@@ -17,7 +17,9 @@ from oms.app.notify import messages as pages
 from oms.app.notify.messages import next_page
 from oms.app.notify.receivers import receivers
 from oms.config.hooks import EVENTS, HooksConfig
-from oms.ledger import actions, deliveries
+from oms.ledger import actions, deliveries, queries
+from oms.ledger.append import set_halt
+from oms.ledger.halt import halt_path, lift_path
 from oms.ledger.ledger import Ledger, open_ledger
 from oms.ledger.lock import Lock
 from oms.ledger.record import clear_dead_recordings
@@ -195,6 +197,60 @@ def test_a_halt_by_its_file_alone_is_told_once(ledger: Ledger) -> None:
     ledger.halt.path.write_bytes(b"")
     assert told(ledger) == [("halt", None)]
     assert told(ledger) == []
+
+
+def said(ledger: Ledger) -> list[str]:
+    """The texts of what is told now, until nothing is left."""
+    found: list[str] = []
+    while (page := next_page(ledger, "command", EVENTS)).messages or page.told:
+        found += [message.text for message in page.messages]
+        deliveries.confirm(ledger, "command", page.seq, page.told, NOW_US)
+    return found
+
+
+def test_a_halt_that_was_lifted_before_anybody_was_told_is_told_all_the_same(ledger: Ledger) -> None:
+    deliveries.begin(ledger, "command", NOW_US)
+    for at_us, reason in ((11, "first"), (12, "second")):
+        halt_path(ledger.path, reason, at_us)
+        assert lift_path(ledger.path) == (True, "")
+    halt_path(ledger.path, "third", 13)
+    was = "sending was halted, and goes on: "
+    assert said(ledger) == [was + "first", was + "second", "sending is halted: third"]
+    queries.lift_halt(ledger)
+    halt_path(ledger.path, "fourth", 14)
+    assert said(ledger) == ["sending is halted: fourth"]
+    assert said(ledger) == []
+
+
+def test_a_halt_by_row_and_another_by_file_are_told_each_and_a_bare_file_by_its_own_time(ledger: Ledger) -> None:
+    deliveries.begin(ledger, "command", NOW_US)
+    with ledger.write() as connection:
+        set_halt(connection, "a second order", 21)
+    ledger.halt.path.write_bytes(b"")
+    os.utime(ledger.halt.path, ns=(22_000, 22_000))
+    queries.lift_halt(ledger)
+    ledger.halt.path.write_bytes(b"")  # the row is gone already: a lift that was cut off, and again
+    os.utime(ledger.halt.path, ns=(22_000, 22_000))
+    queries.lift_halt(ledger)
+    first, second = said(ledger)
+    assert "a second order" in first
+    assert ledger.halt.path.name in second
+
+
+def test_who_is_told_for_the_first_time_hears_nothing_of_halts_before_that(ledger: Ledger) -> None:
+    halt_path(ledger.path, "before", 11)
+    lift_path(ledger.path)
+    deliveries.begin(ledger, "webhook", NOW_US)
+    assert next_page(ledger, "webhook", EVENTS).messages == []
+
+
+def test_of_halts_that_were_lifted_a_hundred_are_kept(ledger: Ledger) -> None:
+    deliveries.begin(ledger, "command", NOW_US)
+    for at_us in range(1, 105):
+        halt_path(ledger.path, f"no {at_us}", at_us)
+        queries.lift_halt(ledger)
+    found = said(ledger)
+    assert (len(found), found[-1][-3:]) == (101, "104")
 
 
 def test_actions_in_doubt_parked_or_refused_are_told_too(ledger: Ledger) -> None:

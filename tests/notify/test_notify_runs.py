@@ -166,6 +166,19 @@ def test_a_break_that_reconcile_finds_and_a_halt_are_told_once(own_world: World,
         oms.unhalt()
 
 
+def test_a_halt_that_is_lifted_before_any_run_is_told_by_the_next(own_world: World, hook: Kept) -> None:
+    with own_world.opened(**on_event(hook)) as oms:
+        oms.reconcile()
+        oms.halt("for a moment")
+        oms.unhalt()
+    for _ in range(2):
+        with own_world.opened(**on_event(hook)) as oms:
+            oms.reconcile()
+    assert [(x["event"], x["text"]) for x in hook.messages] == [
+        ("halt", "sending was halted, and goes on: for a moment")
+    ]
+
+
 def test_without_hooks_nothing_of_them_is_left_or_loaded(own_world: World) -> None:
     world = own_world
     world.submit([row()])

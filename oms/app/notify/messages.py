@@ -93,6 +93,11 @@ def _others(ledger: Ledger, receiver: str, wanted: Sequence[str], seq: int) -> P
     for mark, row in deliveries.actions_untold(ledger, receiver, kinds, MOST) if kinds else []:
         told.append(mark)
         messages += _of_action(ledger, row)
+    for cursor, lifted, reason in deliveries.lifted_after_cursor(ledger, receiver) if "halt" in wanted else []:
+        told.append(cursor)
+        if lifted is not None:
+            told.append(lifted)
+            messages.append(_of_halt(lifted, reason, "sending was halted, and goes on"))
     halt = deliveries.halt_untold(ledger, receiver) if "halt" in wanted else None
     if halt is not None:
         told.append(halt[0])
@@ -146,10 +151,9 @@ def _action_moved(history: "Sequence[Row[Any]]", seq: int) -> tuple[CommandState
     return None, None
 
 
-def _of_halt(mark: Told, reason: str) -> Message:
-    return Message(
-        event_id=f"halt {mark.value}", event="halt", at=format_time(mark.value), text=f"sending is halted: {reason}"
-    )
+def _of_halt(mark: Told, reason: str, what: str = "sending is halted") -> Message:
+    text = f"{what}: {reason}"
+    return Message(event_id=f"halt {mark.value}", event="halt", at=format_time(mark.value), text=text)
 
 
 def _of_break(mark: Told, row: "Row[Any]") -> Message:

@@ -169,6 +169,7 @@ def test_a_break_that_reconcile_finds_and_a_halt_are_told_once(own_world: World,
 def test_a_halt_that_is_lifted_before_any_run_is_told_by_the_next(own_world: World, hook: Kept) -> None:
     with own_world.opened(**on_event(hook)) as oms:
         oms.reconcile()
+    with own_world.opened(**on_event(hook)) as oms:  # what was told before has been told
         oms.halt("for a moment")
         oms.unhalt()
     for _ in range(2):

@@ -148,7 +148,8 @@ def unhalt(invocation: Invocation, ledger: Path | None) -> int:
     before = _reason(path)
     was_set, problem = lift_path(path)
     if problem:
-        raise LedgerFailed(f"the halt of {path} stays: {problem}", hint="close the program that holds it, then again")
+        hint = "free some space there" if "full" in problem else "close the program that holds it"
+        raise LedgerFailed(f"the halt of {path} stays: {problem}", hint=f"{hint}, then run it again")
     was_halted = before is not None or was_set
     invocation.answer.done({"ok": True, "was_halted": was_halted, "reason": before})
     if not was_halted:

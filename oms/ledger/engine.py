@@ -23,6 +23,8 @@ from oms.ledger import bulk
 BUSY_TIMEOUT_MS = 30_000
 # One text for each number of rows in a turn; parsing one of them again costs as much as running it.
 _CACHED_STATEMENTS = 512
+# Less room than this on a disk is named where the ledger fails on it: the WAL's shared memory grows by 32 KiB.
+_ROOM_BYTES = 256 * 1024
 # Beyond this the write-ahead log is due to be checkpointed; the first commit after that cuts it back to here.
 WAL_LIMIT_BYTES = 8 * 1024 * 1024
 
@@ -133,10 +135,39 @@ def _named(exc: BaseException | None, path: Path) -> Exception:
         )
     if name.startswith("SQLITE_READONLY"):
         return LedgerFailed(f"{path} cannot be written: {exc}", hint="check the permissions of the file and its folder")
+    full = told_full(exc, path)
+    if full:
+        return LedgerFailed(f"the ledger {path} failed: {exc}: {full}", hint=f"nothing more was sent; {FREE_SPACE}")
     return LedgerFailed(
         f"the ledger {path} failed: {exc}",
         hint="nothing more was sent; check the disk (space, permissions), then run `oms submit` to go on",
     )
+
+
+# What to do where a full disk is named.
+FREE_SPACE = "free some space there, then run `oms submit` to go on (`oms halt` needs none)"
+
+
+def told_full(exc: BaseException | None, path: Path) -> str:
+    """That the disk is full, where SQLite says so; that it looks full, where an I/O error and the free space fit; "".
+
+    Only what is said to a person: after any failure of the ledger nothing more is sent.
+    """
+    name = getattr(exc, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_FULL"):
+        return f"the disk of {path.parent} is full"
+    # The shared memory of the WAL is a file too: on a full disk its growing fails as an I/O error, for readers as well.
+    if not name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")):
+        return ""
+    try:
+        found = os.statvfs(path.parent)
+    except OSError:
+        return ""
+    left = found.f_bavail * found.f_frsize
+    if left >= _ROOM_BYTES and (found.f_favail or not found.f_files):
+        return ""
+    what = f"{left // 1024} KiB" if left < _ROOM_BYTES else "no file"
+    return f"the disk of {path.parent} looks full: there is room for {what} more"
 
 
 def sqlite_version() -> tuple[int, ...]:

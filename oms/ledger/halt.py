@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from oms.errors import LedgerBusy, LedgerFailed
-from oms.ledger.engine import sync_folder
+from oms.ledger.engine import sync_folder, told_full
 from oms.ledger.lock import Lock
 
 __all__ = ["LIFTED", "HaltFile", "Halted", "halt_path", "lift_path", "note_lifted", "reason_at"]
@@ -246,7 +246,10 @@ def _with_ledger(path: Path, change: Callable[[sqlite3.Connection], object]) -> 
             change(database)
     except (LedgerBusy, LedgerFailed) as exc:
         return exc.message
-    except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
+    except sqlite3.Error as exc:
+        full = told_full(exc, path)
+        return f"{exc}: {full}" if full else str(exc)
+    except (OSError, UnicodeDecodeError) as exc:
         return str(exc)
     return ""
 

@@ -32,6 +32,7 @@ NAMES = (
     "rate",
     "resume",
     "record",
+    "footprint",
     "money",
 )
 

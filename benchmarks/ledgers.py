@@ -7,7 +7,7 @@ chained anew. A million orders (3 million events) take about a minute and a giga
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def acknowledged(entry: Entry, ts_ms: int) -> e.Acknowledged:
     )
 
 
-def settle(url: str, group: int, at_ms: int) -> int:
+def settle(url: str, group: int, at_ms: int, answer: Callable[[Entry, int], e.Acknowledged] = acknowledged) -> int:
     """Claim and acknowledge everything queued, `group` to a turn; how many orders."""
     ledger = open_ledger(url, "sandbox", create=False, now_us=at_ms * 1000)
     try:
@@ -77,7 +77,7 @@ def settle(url: str, group: int, at_ms: int) -> int:
         while True:
             turn = desk.turn(answers, group, Now(at_ms * 1000, at_ms))
             done += len(answers)
-            answers = [(entry, acknowledged(entry, at_ms)) for entry in turn.claimed]
+            answers = [(entry, answer(entry, at_ms)) for entry in turn.claimed]
             if not answers:
                 return done
     finally:

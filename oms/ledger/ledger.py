@@ -57,21 +57,21 @@ class Identity:
 class Ledger:
     """An open ledger. Reads are concurrent; writes go through one held connection, one at a time."""
 
-    def __init__(self, path: Path, identity: Identity) -> None:
+    def __init__(self, path: Path, identity: Identity, reader: Engine, inode: tuple[int, int] | None) -> None:
         self.path = path
         self.ledger_id = identity.ledger_id
         self.environment = identity.environment
         self.epoch: int | None = None  # of this run, once it has opened one
         self.locks = Locks(path)
         self.halt = HaltFile(path)
-        self._reader = engines.reader_engine(path)
+        self._reader = reader
         # Held between reads: taking one from the engine and giving it back costs more than most reads.
         self._idle: list[Connection] = []
         self._writer: Engine | None = None
         self._connection: Connection | None = None
         self._turn = threading.RLock()
         self._failed: Exception | None = None
-        self._inode = engines.file_identity(path)
+        self._inode = inode
         self._file = birth.identity(path)
         self._commits = 0
         self._seq = 0
@@ -323,22 +323,23 @@ def open_ledger(url: str, environment: str, *, create: bool, upgrade: bool | Non
     """
     path = engines.real_path(url)
     _check_kind(path)
-    revision, identity = _look(path)
+    revision, ledger = _look(path)
     if not revision:
         if not create:
             raise LedgerMissing(f"there is no ledger at {path}", hint="`oms submit` makes one with its first order")
         _make(path, environment, now_us)
-        revision, identity = _look(path)
+        revision, ledger = _look(path)
     if revision != schema.HEAD:
         _upgrade(path, revision, allowed=create if upgrade is None else upgrade)
-        revision, identity = _look(path)
-    assert identity is not None
-    if identity.environment != environment:
+        revision, ledger = _look(path)
+    assert ledger is not None
+    if ledger.environment != environment:
+        ledger.close()
         raise LedgerForeign(
-            f"the ledger {path} belongs to environment {identity.environment}, not {environment}",
+            f"the ledger {path} belongs to environment {ledger.environment}, not {environment}",
             hint="one file per environment: set ledger.url, or choose the environment it belongs to with --env",
         )
-    return Ledger(path, identity)
+    return ledger
 
 
 def _check_kind(path: Path) -> None:
@@ -353,15 +354,19 @@ def _check_kind(path: Path) -> None:
         )
 
 
-def _look(path: Path) -> tuple[str, Identity | None]:
-    """The ledger's revision and, where that is ours, its identity; "" where there is none.
+def _look(path: Path) -> tuple[str, Ledger | None]:
+    """The ledger's revision and, where that is ours, the ledger, opened; "" where there is none.
+
+    It goes on with the connection that has looked: to close the last one of a file is a checkpoint, and after a crash
+    the write-ahead log would be read twice.
 
     None is: no file, an empty one, or one whose creation was cut off before its one transaction committed. Raises
     LedgerForeign for what some other program made.
     """
     if not path.exists() or path.stat().st_size == 0:
         return "", None
-    reader = engines.reader_engine(path)
+    inode, reader = engines.file_identity(path), engines.reader_engine(path)
+    ledger: Ledger | None = None
     try:
         with engines.translated(path), reader.begin() as connection:
             owner: int = execute(connection, "PRAGMA application_id").fetchone()[0]
@@ -375,9 +380,12 @@ def _look(path: Path) -> tuple[str, Identity | None]:
             found = [row[0] for row in execute(connection, "SELECT version_num FROM alembic_version")]
             if len(found) != 1:
                 raise LedgerForeign(f"{path} has {len(found)} schema revisions; a ledger has one")
-            return str(found[0]), _identity(connection) if found[0] == schema.HEAD else None
+            if found[0] == schema.HEAD:
+                ledger = Ledger(path, _identity(connection), reader, inode)
+            return str(found[0]), ledger
     finally:
-        reader.dispose()
+        if ledger is None:
+            reader.dispose()
 
 
 def _make(path: Path, environment: str, now_us: int) -> None:
@@ -391,7 +399,10 @@ def _make(path: Path, environment: str, now_us: int) -> None:
     locks = Locks(path)
     try:
         with locks.gate:
-            if _look(path)[0]:
+            revision, made = _look(path)
+            if made is not None:
+                made.close()
+            if revision:
                 return  # another process was faster
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             _write_schema(path, environment, now_us)

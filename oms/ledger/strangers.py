@@ -108,15 +108,20 @@ _RECORDED_SINCE = text("SELECT key, batch_key FROM batches WHERE key > :batch AN
 # -- retries that a lost ledger knew of -----------------------------------------------------------------------------
 
 
+def has_derived(ledger: Ledger) -> bool:
+    """Whether the exchange has shown any order whose id oms derives and that was not in this ledger then."""
+    with ledger.read() as connection:
+        return connection.execute(_ANY_DERIVED).scalar() is not None
+
+
 def unknown_retries(ledger: Ledger, key: bytes) -> dict[int, list[Stranger]]:
     """Orders of retries of the batch `key` that are not in this ledger nor bound to a row of it, by retry number."""
     numbers = _heads_of_retries(key)
     found: dict[int, list[Stranger]] = {}
     with ledger.read() as connection:
-        if connection.execute(_ANY_DERIVED).scalar():
-            for row in connection.execute(_OF_HEADS, {"heads": list(numbers)}):
-                stranger = Stranger(row.client_order_id, row.order_id)
-                found.setdefault(numbers[row.batch_head], []).append(stranger)
+        for row in connection.execute(_OF_HEADS, {"heads": list(numbers)}):
+            stranger = Stranger(row.client_order_id, row.order_id)
+            found.setdefault(numbers[row.batch_head], []).append(stranger)
     return found
 
 

@@ -118,6 +118,8 @@ class Reconciler:
 
     def _bind_retries(self) -> None:
         """Never send what a retry has placed whose ledger is gone: it is there under another id than the row's."""
+        if not strangers.has_derived(self.ledger):
+            return
         for batch, key in queries.queued_batches(self.ledger):
             for number, seen in strangers.unknown_retries(self.ledger, key).items():
                 self._bind(batch, ids.key_of_retry(key, number), seen)

@@ -414,6 +414,25 @@ def fills_break(known: Known) -> BreakRecord:
     )
 
 
+def position_break(ticker: str, differing: Iterable[tuple[int, int, int]]) -> BreakRecord:
+    """A market whose positions do not tie out: (subaccount, what trades add up to, what the exchange shows) of each."""
+    ours, seen = [], []
+    for subaccount, ours_e2, seen_e2 in differing:
+        where = f"subaccount {subaccount}: " if subaccount else ""
+        ours.append(f"{where}{format_count(ours_e2)}")
+        seen.append(f"{where}{format_count(seen_e2)}")
+    return BreakRecord(
+        kind="position",
+        client_order_id=None,
+        order_id=None,
+        ticker=ticker,
+        expected=f"{', '.join(ours)} by the account's trades and settlements",
+        seen=f"{', '.join(seen)} at the exchange",
+        suggestion=f"hold `oms fills --ticker {ticker}` against Kalshi's own list; read all again with `oms reconcile"
+        " --since 90d`, then ask Kalshi; limits go by what the exchange shows",
+    )
+
+
 def no_effect_break(known: Known) -> BreakRecord:
     return _break(
         "no_effect",

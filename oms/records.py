@@ -54,7 +54,8 @@ class BreakRecord(msgspec.Struct, frozen=True, kw_only=True):
     order the exchange no longer shows), amended (fields differ from the intent), renamed (it got another
     client_order_id elsewhere), fills (trades do not add up to the order's fill_count), late (turned up after its
     absence was concluded), unreadable (a listing held an order that could not be read), no_effect (a cancel, amend or
-    decrease that left its order as it was), halted (sending is halted).
+    decrease that left its order as it was), position (the exchange holds another one than trades and settlements add
+    up to), halted (sending is halted).
     """
 
     kind: str
@@ -279,8 +280,11 @@ class PnlReport(msgspec.Struct, frozen=True, kw_only=True):
     prices_at: str | None  # the oldest price used
     unvalued: tuple[str, ...]  # tickers of open positions of which no price is known
     since: str | None  # of the first reading of a balance
-    unexplained: str | None  # by how much balances moved since then beyond trades, settlements, fees, resting orders
+    unexplained: str | None  # by how much balances moved since then beyond all that is known to have moved them
     notes: tuple[str, ...]  # every difference to the exchange's own figures, as sentences
+    deposits: str | None = None  # since then, what came to the account, its fees taken off
+    withdrawals: str | None = None  # since then, what left it and the fees of that; negative
+    transfers: str | None = None  # since then, between subaccounts
 
 
 class BalanceRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,6 +301,24 @@ class BalanceRecord(msgspec.Struct, frozen=True, kw_only=True):
     fees: str | None  # taken off
     held: str  # the most that resting orders can hold back at this instant
     unexplained: str | None
+    deposits: str | None = None  # their fees taken off
+    withdrawals: str | None = None  # with their fees; negative
+    transfers: str | None = None  # from and to other subaccounts
+
+
+class TransferRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that came to the account, left it, or went from one subaccount to another, as it was last shown."""
+
+    kind: str  # deposit | withdrawal | transfer
+    id: str
+    status: str  # pending | applied | failed | returned
+    amount: str
+    fee: str
+    from_subaccount: int | None  # None: from outside the exchange
+    to_subaccount: int | None
+    created_at: str
+    moved_at: str | None  # when it changed a balance
+    returned_at: str | None  # when that was undone
 
 
 class SettlementRecord(msgspec.Struct, frozen=True, kw_only=True):

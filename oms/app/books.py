@@ -1,4 +1,4 @@
-"""The verbs of `Oms` about the account's money: fills, positions, profit and loss, balances, settlements.
+"""The verbs of `Oms` about the account's money: fills, positions, profit and loss, balances, settlements, transfers.
 
 They answer from the ledger; `reconcile` brings it up to date. Only `quotes` asks the exchange, for prices.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from oms.app.core import Core
 from oms.errors import InputError
-from oms.records import BalanceRecord, FillRecord, PnlReport, PositionRecord, SettlementRecord
+from oms.records import BalanceRecord, FillRecord, PnlReport, PositionRecord, SettlementRecord, TransferRecord
 
 
 class Accounting(Core):
@@ -70,6 +70,12 @@ class Accounting(Core):
         from oms.app import statements
 
         return statements.settlements(self._open(create=False), limit)
+
+    def transfers(self, *, limit: int | None = None) -> list[TransferRecord]:
+        """Deposits, withdrawals and transfers between subaccounts, newest first. Raises LedgerMissing."""
+        from oms.app import statements
+
+        return statements.transfers(self._open(create=False), limit)
 
     def quotes(self) -> int:
         """Ask the exchange for the prices of every market that a position is open in; how many it told.

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from oms.ledger import money
+from oms.ledger import money, movements
 from oms.ledger.ledger import Ledger
 from oms.money.books import Books, Line, Market, keep, unvalued
 from oms.money.marks import Mark
@@ -17,10 +17,18 @@ from oms.money.ties import (
     tie_positions,
     tie_standings,
 )
-from oms.records import BalanceRecord, FillRecord, PnlRecord, PnlReport, PositionRecord, SettlementRecord
+from oms.records import (
+    BalanceRecord,
+    FillRecord,
+    PnlRecord,
+    PnlReport,
+    PositionRecord,
+    SettlementRecord,
+    TransferRecord,
+)
 from oms.units import format_count, format_dollars, format_dollars_e8, format_time
 
-__all__ = ["BY", "balances", "fills", "held_tickers", "pnl", "positions", "settlements"]
+__all__ = ["BY", "balances", "fills", "held_tickers", "pnl", "positions", "settlements", "transfers"]
 
 BY = ("market", "day", "tag", "batch")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,7 +151,7 @@ def pnl(ledger: Ledger, by: str) -> PnlReport:
         value.read_at_us for market, value in marks.items() if value is not None and books.positions[market].position_e2
     ]
     without = tuple(sorted({market.ticker for market in unvalued(books, marks)}))
-    ends = tie_standings(books, spans)
+    ends = tie_standings(books, spans, movements.moved(ledger))
     unexplained_e8 = sum(tie.unexplained_e8 for tie in ends)
     return PnlReport(
         environment=ledger.environment,
@@ -155,7 +163,16 @@ def pnl(ledger: Ledger, by: str) -> PnlReport:
         since=_time(min(tie.earlier.as_of_ms for tie in ends)) if ends else None,
         unexplained=format_dollars_e8(unexplained_e8) if ends else None,
         notes=tuple(_notes(books, shown, without, ends)),
+        **{name: _moved(ends, kind) for name, kind in _MOVED.items()},
     )
+
+
+# The fields that tell of movements, and the kinds of these.
+_MOVED = {"deposits": "deposit", "withdrawals": "withdrawal", "transfers": "transfer"}
+
+
+def _moved(ties: Sequence[BalanceTie], kind: str) -> str | None:
+    return format_dollars(sum(tie.moved_by.get(kind, 0) for tie in ties)) if ties else None
 
 
 def _lines(books: Books, marks: dict[Market, Mark | None], by: str) -> Iterator[PnlRecord]:
@@ -191,8 +208,8 @@ def _notes(
         if not tie.is_explained:
             told.append(
                 f"the balance of subaccount {tie.later.subaccount} moved by {format_dollars_e8(tie.unexplained_e8)}"
-                f" since {_time(tie.earlier.as_of_ms)} for reasons other than trades, settlements, fees and orders:"
-                " deposits, withdrawals, transfers, or trades that are not known"
+                f" since {_time(tie.earlier.as_of_ms)} for reasons other than trades, settlements, fees, orders,"
+                " deposits, withdrawals and transfers: interest, rewards, or something that is not shown"
             )
     yield from told[:_TOLD]
     if len(told) > _TOLD:
@@ -235,7 +252,12 @@ def balances(ledger: Ledger, limit: int | None) -> list[BalanceRecord]:
     shots = money.readings(ledger)
     ties = {
         (tie.later.subaccount, tie.later.as_of_ms): tie
-        for tie in tie_balances(money.trades(ledger), money.settlements(ledger), [shot.reading for shot in shots])
+        for tie in tie_balances(
+            money.trades(ledger),
+            money.settlements(ledger),
+            [shot.reading for shot in shots],
+            movements.moved(ledger),
+        )
     }
     newest = shots[::-1] if limit is None else shots[: -limit - 1 : -1]
     return [_balance(shot, ties.get((shot.reading.subaccount, shot.reading.as_of_ms))) for shot in newest]
@@ -255,7 +277,27 @@ def _balance(shot: money.Shot, tie: BalanceTie | None) -> BalanceRecord:
         fees=None if tie is None else format_dollars(tie.fees_e6),
         held=format_dollars(reading.held_e6),
         unexplained=None if tie is None else format_dollars_e8(0 if tie.is_explained else tie.unexplained_e8),
+        **{name: _moved([] if tie is None else [tie], kind) for name, kind in _MOVED.items()},
     )
+
+
+def transfers(ledger: Ledger, limit: int | None) -> list[TransferRecord]:
+    """Deposits, withdrawals and transfers between subaccounts, newest first."""
+    return [
+        TransferRecord(
+            kind=row.kind,
+            id=row.movement_id,
+            status=row.status,
+            amount=format_dollars(row.amount_e6, 2),
+            fee=format_dollars(row.fee_e6, 2),
+            from_subaccount=row.from_subaccount,
+            to_subaccount=row.to_subaccount,
+            created_at=_time(row.created_ts * 1000),
+            moved_at=None if row.moved_ts is None else _time(row.moved_ts * 1000),
+            returned_at=None if row.returned_ts is None else _time(row.returned_ts * 1000),
+        )
+        for row in movements.movement_rows(ledger, limit)
+    ]
 
 
 def _spans(ledger: Ledger) -> list[tuple[Reading, Reading]]:

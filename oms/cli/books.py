@@ -1,4 +1,4 @@
-"""`oms fills`, `positions`, `pnl`, `balance` and `settlements`: the account's money."""
+"""`oms fills`, `positions`, `pnl`, `balance`, `settlements` and `transfers`: the account's money."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +101,8 @@ def _rows(report: "PnlReport") -> list[dict[str, Any]]:
 def balance(invocation: Invocation, limit: int | None) -> None:
     """List readings of the balance, each explained.
 
-    Newest first: what trades, settlements and fees did to it since the reading before, and what nothing explains. Every
-    `oms reconcile` makes one.
+    Newest first: what trades, settlements, fees, deposits, withdrawals and transfers did to it since the reading
+    before, and what nothing explains. Every `oms reconcile` makes one.
     """
     from oms.cli.columns import BALANCES
 
@@ -122,3 +122,18 @@ def settlements(invocation: Invocation, limit: int | None) -> None:
 
     with invocation.oms() as oms:
         answer_list(invocation, SETTLEMENTS, limit, lambda at_most: oms.settlements(limit=at_most))
+
+
+@click.command(cls=Command, short_help="List deposits, withdrawals and transfers.")
+@limit_option
+@pass_invocation
+def transfers(invocation: Invocation, limit: int | None) -> None:
+    """List deposits, withdrawals and transfers between subaccounts.
+
+    Newest first, as `oms reconcile` last saw them: it asks for them when a balance has moved for no other reason, and
+    with `--since`.
+    """
+    from oms.cli.columns import TRANSFERS
+
+    with invocation.oms() as oms:
+        answer_list(invocation, TRANSFERS, limit, lambda at_most: oms.transfers(limit=at_most))

@@ -20,6 +20,7 @@ from oms.records import (
     PositionRecord,
     SettlementRecord,
     TimelineEntry,
+    TransferRecord,
 )
 
 Fields = Mapping[str, Any]
@@ -271,10 +272,30 @@ BALANCES = View(
         _field("trades", number=True),
         _field("settlements", number=True),
         _field("fees", number=True),
+        _field("deposits", number=True),
+        _field("withdrawals", number=True),
         _field("held", number=True),
         _field("unexplained", number=True),
+        _field("transfers", wide=True, number=True),
         _field("since", wide=True),
         _field("portfolio_value", wide=True, number=True),
+    ),
+)
+
+TRANSFERS = View(
+    "transfers",
+    TransferRecord,
+    (
+        _field("created_at"),
+        _field("kind"),
+        _field("status"),
+        _field("amount", number=True),
+        _field("fee", number=True),
+        _field("from_subaccount", number=True),
+        _field("to_subaccount", number=True),
+        _field("moved_at"),
+        _field("id", wide=True),
+        _field("returned_at", wide=True),
     ),
 )
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "pnl": ("books", "pnl", "Show profit and loss, and what does not tie out."),
     "balance": ("books", "balance", "List readings of the balance, each explained."),
     "settlements": ("books", "settlements", "List markets that settled with contracts of the account."),
+    "transfers": ("books", "transfers", "List deposits, withdrawals and transfers."),
     "status": ("status", "status", "Show where the ledger and the exchange stand."),
     "limits": ("limits", "limits", "Show your limits with what is used and left of each."),
     "markets": ("markets", "markets", "List markets of the exchange."),

@@ -72,6 +72,59 @@ balances = Table(
     Column("as_of_ms", Big, primary_key=True, autoincrement=False),
     Column("balance_e6", Big, nullable=False),
     Column("portfolio_value_e6", Big, nullable=False),
+    Column("updated_ts", Big),  # Unix second of its last change; NULL where the exchange did not say
+    sqlite_strict=True,
+)
+
+# Deposits, withdrawals, and transfers between subaccounts, each as last shown. An end outside the exchange is NULL.
+movements = Table(
+    "movements",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("movement_id", Text, primary_key=True),
+    Column("status", Text, nullable=False),  # pending | applied | failed | returned, or a word that we do not know
+    Column("from_subaccount", Big),
+    Column("to_subaccount", Big),
+    Column("amount_e6", Big, nullable=False),
+    Column("fee_e6", Big, nullable=False),
+    Column("created_ts", Big, nullable=False),  # Unix seconds, as the other two
+    Column("moved_ts", Big),  # when it changed the balance; NULL: it has not
+    Column("returned_ts", Big),  # when that was undone
+    one_of("kind", ("deposit", "withdrawal", "transfer")),
+    check("amount_e6 >= 0 AND fee_e6 >= 0", "amounts_positive"),
+    check(
+        "(kind = 'deposit') = (from_subaccount IS NULL) AND (kind = 'withdrawal') = (to_subaccount IS NULL)",
+        "ends_known",
+    ),
+    sqlite_strict=True,
+)
+
+# Positions that did not tie out when they were last shown. Proven: no trade explains them, however late it was shown.
+untied_positions = Table(
+    "untied_positions",
+    metadata,
+    Column("ticker", Text, primary_key=True),
+    Column("subaccount", Big, primary_key=True, autoincrement=False),
+    Column("position_e2", Big, nullable=False),  # as the exchange showed it
+    Column("as_of_ms", Big, nullable=False),  # at this instant at the earliest
+    Column("until_ms", Big, nullable=False),  # and at this one at the latest (both of its clock)
+    Column("ours_e2", Big, nullable=False),  # what trades and settlements added up to then
+    Column("is_proven", Big, nullable=False),
+    flag("is_proven"),
+    sqlite_strict=True,
+)
+
+# The account's write bucket and what writes cost, whenever they were found to have changed.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("at_us", Big, primary_key=True, autoincrement=False),
+    Column("write_per_s", Big, nullable=False),
+    Column("write_capacity", Big, nullable=False),
+    Column("create_cost", Big, nullable=False),
+    Column("cancel_cost", Big, nullable=False),
+    Column("amend_cost", Big, nullable=False),
+    Column("decrease_cost", Big, nullable=False),
     sqlite_strict=True,
 )
 

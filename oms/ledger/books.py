@@ -26,6 +26,7 @@ __all__ = [
     "SeenTrade",
     "adopt",
     "balances_read",
+    "counts_of",
     "forget_closed",
     "held",
     "newest_trades",
@@ -92,6 +93,7 @@ class SeenBalance:
     as_of_ms: int
     balance_e6: int
     portfolio_value_e6: int
+    updated_ts: int | None = None  # Unix second of its last change
 
 
 class SeenMarket(NamedTuple):
@@ -230,6 +232,12 @@ def held(ledger: Ledger) -> dict[tuple[str, int], int]:
         return {(row[0], row[1]): row[2] for row in rows}
 
 
+def counts_of(ledger: Ledger, subaccount: int) -> dict[str, int]:
+    """Positions of one subaccount as last shown, flat ones too: ticker -> contracts."""
+    with ledger.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(_POSITIONS_OF, {"subaccount": subaccount})}
+
+
 def note_positions(ledger: Ledger, subaccount: int, seen: Sequence[SeenPosition]) -> None:
     """Record positions of one subaccount as they were shown; durable on return. Raises EpochLost."""
     if not seen:
@@ -291,7 +299,10 @@ def note_balance(ledger: Ledger, seen: SeenBalance) -> None:
             connection.execute(_FORGET_BALANCE, values | {"as_of_ms": last_two[0][0]})
         connection.execute(
             insert(schema.balances).values(
-                balance_e6=seen.balance_e6, portfolio_value_e6=seen.portfolio_value_e6, **values
+                balance_e6=seen.balance_e6,
+                portfolio_value_e6=seen.portfolio_value_e6,
+                updated_ts=seen.updated_ts,
+                **values,
             )
         )
 

@@ -22,7 +22,7 @@ from oms.money.marks import Quote
 from oms.money.positions import Settled, TradeRow
 from oms.money.ties import Reading, Seen, hold_e6
 
-__all__ = ["Shown", "Wanted", "fill_rows", "positions", "quotes", "readings", "settlements", "trades"]
+__all__ = ["Shown", "Wanted", "fill_rows", "last_readings", "positions", "quotes", "readings", "settlements", "trades"]
 
 PAGE = 5_000
 _LISTED = 1_000
@@ -209,12 +209,30 @@ def readings(ledger: Ledger, pick: Callable[[Sequence[Any]], Sequence[Any]] | No
         by_subaccount.setdefault(row[0], []).append(row)
     chosen = [row for each in by_subaccount.values() for row in (each if pick is None else pick(each))]
     held = _held(ledger, {(row[0], row[1]) for row in chosen})
-    shots = [Shot(Reading(row[0], row[1], row[2], held[row[0], row[1]]), row[3]) for row in chosen]
+    shots = [Shot(Reading(row[0], row[1], row[2], held[row[0], row[1]], row[4]), row[3]) for row in chosen]
     return sorted(shots, key=lambda shot: (shot.reading.as_of_ms, shot.reading.subaccount))
 
 
 _READINGS = text(
-    "SELECT subaccount, as_of_ms, balance_e6, portfolio_value_e6 FROM balances ORDER BY subaccount, as_of_ms"
+    "SELECT subaccount, as_of_ms, balance_e6, portfolio_value_e6, updated_ts FROM balances"
+    " ORDER BY subaccount, as_of_ms"
+)
+
+
+def last_readings(ledger: Ledger, subaccount: int, *, even_if_equal: bool) -> tuple[Reading, Reading] | None:
+    """The last two readings of a subaccount; None where there is one only, or they are equal and not wanted then."""
+    with ledger.read() as connection:
+        rows = connection.execute(_LAST_READINGS, {"subaccount": subaccount}).all()[::-1]
+    if len(rows) < 2 or (rows[0][2] == rows[1][2] and not even_if_equal):
+        return None
+    held = _held(ledger, {(row[0], row[1]) for row in rows})
+    earlier, later = (Reading(row[0], row[1], row[2], held[row[0], row[1]], row[4]) for row in rows)
+    return earlier, later
+
+
+_LAST_READINGS = text(
+    "SELECT subaccount, as_of_ms, balance_e6, portfolio_value_e6, updated_ts FROM balances"
+    " WHERE subaccount = :subaccount ORDER BY as_of_ms DESC LIMIT 2"
 )
 
 

@@ -15,9 +15,12 @@ from oms.ledger.account_schema import breaks as breaks
 from oms.ledger.account_schema import external_orders as external_orders
 from oms.ledger.account_schema import fills as fills
 from oms.ledger.account_schema import markets as markets
+from oms.ledger.account_schema import movements as movements
 from oms.ledger.account_schema import order_groups as order_groups
 from oms.ledger.account_schema import positions as positions
+from oms.ledger.account_schema import rate_limits as rate_limits
 from oms.ledger.account_schema import settlements as settlements
+from oms.ledger.account_schema import untied_positions as untied_positions
 from oms.ledger.columns import Big, check, flag, one_of
 from oms.ledger.columns import metadata as metadata
 from oms.ledger.columns import sql_list as sql_list
@@ -36,7 +39,7 @@ from oms.lifecycle.states import (
 )
 
 # The revision that these tables are at. A test holds it equal to the head of migrations/.
-HEAD = "0002"
+HEAD = "0003"
 # "OMSL" in ASCII: SQLite's header field that says whose file this is.
 APPLICATION_ID = 0x4F4D534C
 # The watermark that the account's orders were read up to then (exchange time); a copy of a ledger loses it.

@@ -4,7 +4,7 @@ The exchange's fills are the books; its positions and balances are readings of i
 true of. Nothing is adjusted to make them meet: the difference is the answer. What is not shown proves nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from oms.money.books import Books, Closing, Market, Standing
@@ -13,14 +13,18 @@ from oms.money.positions import Position, Settled, Trade, TradeRow
 __all__ = [
     "BALANCE_STEP_E8",
     "BalanceTie",
+    "Moved",
+    "Ours",
     "PositionTie",
     "Reading",
     "Seen",
+    "Sighting",
     "hold_e6",
     "revenue_gap_e8",
     "tie_balances",
     "tie_positions",
     "tie_standings",
+    "weigh",
 ]
 
 # Balances are told in steps of $0.0001, cut off: less than one step is how they are told, no difference.
@@ -74,6 +78,54 @@ def tie_positions(books: Books, seen: Mapping[Market, Seen]) -> list[PositionTie
     ]
 
 
+class Sighting(NamedTuple):
+    """A position as the exchange showed it at some instant of a span (its clock), for `weigh`."""
+
+    position_e2: int
+    as_of_ms: int
+    until_ms: int
+    is_proven: bool = False  # that it does not tie out
+
+
+class Ours(NamedTuple):
+    """What our trades of one market add up to now, and the newest of them, (ms, contracts) in the order of time."""
+
+    position_e2: int
+    newest: Sequence[tuple[int, int]] = ()
+
+    def had_since(self, since_ms: int) -> set[int]:
+        """Every count that we have had since then; `newest` goes back that far."""
+        counts = {self.position_e2}
+        position_e2 = self.position_e2
+        for ts_ms, signed_e2 in reversed(self.newest):
+            if ts_ms <= since_ms:
+                break
+            position_e2 -= signed_e2
+            counts.add(position_e2)
+        return counts
+
+
+def weigh(seen: Sighting, before: Sighting | None, ours: Ours, horizon_ms: int) -> Sighting | None:
+    """What to keep of a position just shown: None where it ties out, proven where no trade can explain it any more.
+
+    Figures and trades are read one after the other, and reads lag: a position may be older or newer than the trades
+    that are known. So any count agrees that we have had since a horizon before the reading, and a first disagreement
+    proves nothing. It is proven by a later reading that does not agree either, once trades are known up to a horizon
+    after all of the earlier one, and none of them ever made what that showed.
+    """
+    if seen.position_e2 in ours.had_since(seen.as_of_ms - horizon_ms):
+        return None
+    if before is None:
+        return seen
+    if before.is_proven:
+        return seen._replace(is_proven=True)
+    if before.position_e2 in ours.had_since(before.as_of_ms - horizon_ms):
+        return seen  # that one was of trades that were not known then; this is another
+    if seen.as_of_ms < before.until_ms + horizon_ms:
+        return before
+    return seen._replace(is_proven=True)
+
+
 def revenue_gap_e8(closing: Closing) -> int | None:
     """What the exchange says a settlement paid beyond what our position was worth then; None if we cannot say."""
     return None if closing.payout_e8 is None else 100 * closing.settled.revenue_e6 - closing.payout_e8
@@ -89,6 +141,22 @@ class Reading(NamedTuple):
     as_of_ms: int
     balance_e6: int
     held_e6: int = 0
+    updated_ts: int | None = None  # Unix second of the balance's last change, where the exchange says it
+
+    @property
+    def second(self) -> int:
+        """What moved the balance before this second is in it, what moved it after is not; of the second, who knows."""
+        return self.as_of_ms // 1000 if self.updated_ts is None else self.updated_ts
+
+
+class Moved(NamedTuple):
+    """Money that came to a subaccount (+) or left it (-) other than by trading."""
+
+    subaccount: int
+    moved_ts: int  # Unix second
+    kind: str  # deposit | withdrawal | transfer
+    amount_e6: int  # its fee taken off
+    fee_e6: int = 0
 
 
 class BalanceTie(NamedTuple):
@@ -99,6 +167,8 @@ class BalanceTie(NamedTuple):
     trades_e8: int
     settlements_e8: int
     fees_e6: int
+    moved_by: Mapping[str, int] = {}  # kind -> dollars x 10^6, the fees of deposits and withdrawals taken off
+    charges_e6: int = 0  # these fees: whether they come out of the balance is not said
 
     @property
     def moved_e8(self) -> int:
@@ -107,24 +177,24 @@ class BalanceTie(NamedTuple):
 
     @property
     def expected_e8(self) -> int:
-        """By how much trades, settlements and fees made it higher."""
-        return self.trades_e8 + self.settlements_e8 - 100 * self.fees_e6
+        """By how much trades, settlements, fees, deposits, withdrawals and transfers made it higher."""
+        return self.trades_e8 + self.settlements_e8 - 100 * self.fees_e6 + 100 * sum(self.moved_by.values())
 
     @property
     def gap_e8(self) -> int:
-        """What trades, settlements and fees leave to be explained."""
+        """What these leave to be explained."""
         return self.moved_e8 - self.expected_e8
 
     @property
     def unexplained_e8(self) -> int:
-        """What resting orders cannot explain either: deposits, withdrawals, transfers, trades that we do not know of.
+        """What resting orders cannot explain either: interest, rewards, transfers between shards, trades not known.
 
         The exchange calls its balance available, and also says that only fills, settlements and transfers change it:
         whether resting orders are taken out of it, and those that would close a position with how much, is not certain.
         So whatever they can have held back at either reading, from nothing to all, is taken to explain the gap. Without
         resting orders it is exact.
         """
-        most, least = 100 * self.earlier.held_e6, -100 * self.later.held_e6
+        most, least = 100 * (self.earlier.held_e6 + self.charges_e6), -100 * self.later.held_e6
         return max(0, self.gap_e8 - most) + min(0, self.gap_e8 - least)
 
     @property
@@ -133,14 +203,38 @@ class BalanceTie(NamedTuple):
         return abs(self.unexplained_e8) < BALANCE_STEP_E8
 
 
-def tie_standings(books: Books, pairs: Iterable[tuple[Reading, Reading]]) -> list[BalanceTie]:
+def tie_standings(
+    books: Books, pairs: Iterable[tuple[Reading, Reading]], moved: Sequence[Moved] = ()
+) -> list[BalanceTie]:
     """What happened between these readings of a subaccount; the books have noted the cash of their instants."""
     ties = []
     for earlier, later in pairs:
         before, after = (books.standings[each.as_of_ms].get(each.subaccount, Standing()) for each in (earlier, later))
-        amounts = (now - then for now, then in zip(after, before, strict=True))
-        ties.append(BalanceTie(earlier, later, *amounts))
+        trades_e8, settlements_e8, fees_e6 = (now - then for now, then in zip(after, before, strict=True))
+        ties.append(_with_moved(BalanceTie(earlier, later, trades_e8, settlements_e8, fees_e6), moved, set()))
     return ties
+
+
+def _with_moved(tie: BalanceTie, moved: Sequence[Moved], taken: set[int]) -> BalanceTie:
+    """The tie with what came and went between its readings; those that it takes are noted by their place.
+
+    They are told in whole seconds: what moved in the very second of a reading is taken where that explains more.
+    """
+    by_kind: dict[str, int] = {}
+    charges_e6, gap_e8 = 0, tie.gap_e8
+    first, last = tie.earlier.second, tie.later.second
+    there = [(place, each) for place, each in enumerate(moved) if each.subaccount == tie.later.subaccount]
+    sure = [pair for pair in there if first < pair[1].moved_ts < last]
+    unsure = [pair for pair in there if pair[1].moved_ts in (first, last)]
+    for is_sure, pairs in ((True, sure), (False, unsure)):
+        for place, each in pairs:
+            left_e8 = gap_e8 - 100 * each.amount_e6
+            if place not in taken and (is_sure or abs(left_e8) < abs(gap_e8)):
+                taken.add(place)
+                gap_e8 = left_e8
+                by_kind[each.kind] = by_kind.get(each.kind, 0) + each.amount_e6
+                charges_e6 += each.fee_e6
+    return tie._replace(moved_by=by_kind, charges_e6=charges_e6)
 
 
 def hold_e6(side: str, price_e6: int, count_e2: int) -> int:
@@ -151,10 +245,13 @@ def hold_e6(side: str, price_e6: int, count_e2: int) -> int:
 
 
 class _Cash:
-    """The cash of one subaccount, counted up."""
+    """The cash of one subaccount, counted up from where `held` says it stood."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Mapping[str, int]) -> None:
         self.positions: dict[str, Position] = {}
+        for ticker, position_e2 in held.items():
+            self.positions[ticker] = Position()
+            self.positions[ticker].position_e2 = position_e2  # cash goes by the count alone
         self.trades_e8 = 0
         self.settlements_e8 = 0
         self.fees_e6 = 0
@@ -178,17 +275,28 @@ class _Cash:
 
 
 def tie_balances(
-    trades: Iterable[TradeRow], settlements: Iterable[Settled], readings: Iterable[Reading]
+    trades: Iterable[TradeRow],
+    settlements: Iterable[Settled],
+    readings: Iterable[Reading],
+    moved: Sequence[Moved] = (),
+    held: Mapping[Market, int] | None = None,
 ) -> list[BalanceTie]:
     """What happened between every two readings of a subaccount that follow each other, in the order of time.
 
-    A reading is true of the end of its millisecond. Trades in the order of time.
+    A reading is true of the end of its millisecond. Trades in the order of time, from the beginning, or from an
+    instant on at which `held` was held.
     """
+    start: dict[int, dict[str, int]] = {}
+    for market, position_e2 in (held or {}).items():
+        start.setdefault(market.subaccount, {})[market.ticker] = position_e2
     cash: dict[int, _Cash] = {}
     last: dict[int, tuple[Reading, tuple[int, int, int]]] = {}
     ties: list[BalanceTie] = []
+    taken: set[int] = set()
     for fact in _in_time(map(Trade._make, trades), settlements, readings):
-        mine = cash.setdefault(fact.subaccount, _Cash())
+        mine = cash.get(fact.subaccount)
+        if mine is None:
+            mine = cash[fact.subaccount] = _Cash(start.get(fact.subaccount, {}))
         if isinstance(fact, Trade):
             mine.trade(fact)
         elif isinstance(fact, Settled):
@@ -198,7 +306,8 @@ def tie_balances(
             if fact.subaccount in last:
                 earlier, before = last[fact.subaccount]
                 trades_e8, settlements_e8, fees_e6 = (now - then for now, then in zip(amounts, before, strict=True))
-                ties.append(BalanceTie(earlier, fact, trades_e8, settlements_e8, fees_e6))
+                tie = BalanceTie(earlier, fact, trades_e8, settlements_e8, fees_e6)
+                ties.append(_with_moved(tie, moved, taken))
             last[fact.subaccount] = fact, amounts
     return ties
 

@@ -7,7 +7,7 @@ every one that those figures have in them.
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,8 +16,11 @@ from oms.errors import ReadFailed
 from oms.ledger import books, queries
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
+from oms.ledger.ties import untied
 from oms.lifecycle import events as e
-from oms.reconciler import apply
+from oms.money.books import Market as MarketOf
+from oms.money.ties import Sighting
+from oms.reconciler import apply, ties
 from oms.records import BreakRecord
 from oms.units import parse_time_us
 from oms.venue.account import Fill
@@ -33,6 +36,8 @@ SETTLEMENTS_READ = "settlements_read"
 HISTORY_READ = "history_read"  # as of then, nothing had become historical that was not read
 # Where the caller does not know where history begins, it is asked at most so often.
 _HISTORY_EVERY_MS = 3_600_000
+# A trade that a list has left out is looked for again, where a position then did not tie out, from so long before.
+_DOUBTED_MS = 3_600_000
 _CHUNK = 1_000
 # A subaccount other than the primary one, of which nothing was traded, is read so often: it takes two requests.
 _IDLE_MS = 300_000
@@ -96,12 +101,16 @@ class _Pass:
         self.seen_subaccounts: set[int] = set()
         self.traded: set[int] = set()  # subaccounts with new trades
         self.shown: dict[int, set[str]] = {}  # the positions of each subaccount
+        self.sightings: dict[MarketOf, Sighting] = {}
+        self.has_moved = False  # a position is shown otherwise than it was
+        self.is_whole = True  # whatever was shown could be read
         self.scalars: set[str] = set()  # settled at a value that only the market tells exactly
         self.has_left = False  # a position that was shown before is gone: its market may have settled
 
     def go(self) -> BooksRead:
         last_ms = books.balances_read(self.ledger)
-        early = {0, *(of for of, ms in last_ms.items() if self._is_due(ms))}
+        doubted = (market.subaccount for market in untied(self.ledger))
+        early = {0, *doubted, *(of for of, ms in last_ms.items() if self._is_due(ms))}
         for subaccount in sorted(early):
             self._read_standing(subaccount)
         self._read_trades()
@@ -113,8 +122,23 @@ class _Pass:
         self._read_settlements(last_ms.keys() | self.seen_subaccounts | {0})
         for subaccount, tickers in self.shown.items():
             books.forget_closed(self.ledger, subaccount, tickers)
+        read = self._read_so_far()
+        self.found.breaks += ties.tie_positions(self.ledger, read)
+        ties.explain_balances(self.ledger, self.venue.account, read)
         self._read_quotes()
         return self.found
+
+    def _read_so_far(self) -> ties.Pass:
+        return ties.Pass(
+            as_of_ms=self.how.as_of_ms,
+            horizon_ms=self.how.horizon_ms,
+            now_us=self.how.now_us,
+            has_news=self.found.has_news or self.has_moved,
+            is_whole=self.is_whole,
+            is_thorough=self.how.since_ms is not None,
+            shown=self.sightings,
+            subaccounts=frozenset(self.shown),
+        )
 
     def _is_due(self, last_ms: int) -> bool:
         """Whether a subaccount that is not the primary one is read although nothing of it was traded."""
@@ -125,7 +149,7 @@ class _Pass:
     def _read_trades(self) -> None:
         account, how = self.venue.account, self.how
         last_ms = queries.watermark(self.ledger, TRADES_READ)
-        start_ms = last_ms if how.since_ms is None else how.since_ms
+        start_ms = self._doubted(last_ms) if how.since_ms is None else how.since_ms
         from_ms = None if start_ms is None or last_ms is None else max(0, start_ms - how.horizon_ms)
         wanted = set[str]()
         if from_ms is not None and last_ms is not None:
@@ -143,6 +167,11 @@ class _Pass:
         self._adopt()
         self._read_missing()
         books.note_watermark(self.ledger, TRADES_READ, how.as_of_ms, how.now_us())
+
+    def _doubted(self, last_ms: int | None) -> int | None:
+        """From when on trades are read: from an hour before the oldest position that they did not explain."""
+        doubts = [each.as_of_ms - _DOUBTED_MS for each in untied(self.ledger).values()]
+        return last_ms if last_ms is None else min([last_ms, *doubts])
 
     def _history_from(self, from_ms: int | None, *, is_due: bool) -> int | None:
         """From when on historical trades have to be read, None for not at all; notes that it was looked after."""
@@ -193,10 +222,14 @@ class _Pass:
             trades = {fill.trade_id: fill for fill in chunk}
             self._record_chunk(trades)
             missing -= trades.keys()
+        self._note_unreadable(listing)
+        return missing
+
+    def _note_unreadable(self, listing: Listing[Any]) -> None:
+        self.is_whole = self.is_whole and not listing.unreadable
         self.found.breaks += [
             compare.unreadable_break(x.client_order_id, x.order_id, x.reason) for x in listing.unreadable
         ]
-        return missing
 
     def _record_chunk(self, trades: dict[str, Fill]) -> None:
         self.seen_subaccounts |= {fill.subaccount or 0 for fill in trades.values()}
@@ -228,9 +261,10 @@ class _Pass:
                 self._true_at(balance.updated_ts),
                 balance.balance_e6,
                 balance.portfolio_value_e6 or 0,
+                balance.updated_ts,
             ),
         )
-        before = {ticker for ticker, of in books.held(self.ledger) if of == subaccount}
+        before = books.counts_of(self.ledger, subaccount)
         listing = self.venue.account.positions(subaccount)
         seen = [
             books.SeenPosition(
@@ -238,8 +272,14 @@ class _Pass:
             )
             for x in listing
         ]
-        self.has_left |= bool(before - {x.ticker for x in seen if x.position_e2})
-        self.shown[subaccount] = {x.ticker for x in seen}
+        until_ms = self.venue.clock.now_ms()
+        now = {x.ticker: x.position_e2 for x in seen}
+        self.has_left |= any(count_e2 and not now.get(ticker) for ticker, count_e2 in before.items())
+        self.has_moved |= any(before.get(ticker, 0) != count_e2 for ticker, count_e2 in now.items())
+        self.shown[subaccount] = set(now)
+        for ticker, count_e2 in now.items():
+            self.sightings[MarketOf(ticker, subaccount)] = Sighting(count_e2, self.how.as_of_ms, until_ms)
+        self._note_unreadable(listing)
         books.note_positions(self.ledger, subaccount, seen)
 
     def _true_at(self, updated_ts: int | None) -> int:
@@ -267,7 +307,7 @@ class _Pass:
                 ]
                 self.found.settlements += books.note_settlements(self.ledger, rows)
                 self.scalars |= {x.ticker for x in chunk if x.result not in ("yes", "no")}
-            self.found.breaks += [compare.unreadable_break("", "", x.reason) for x in listing.unreadable]
+            self._note_unreadable(listing)
         books.note_watermark(self.ledger, SETTLEMENTS_READ, self.how.as_of_ms, self.how.now_us())
 
     def _read_quotes(self) -> None:

@@ -53,11 +53,11 @@ class Findings:
     preplaced: int = 0  # queued orders that turned out to be at the exchange already
     # Creation of the newest order at the exchange that oms must have sent, but not from this ledger as it is.
     newest_surprise_ms: int | None = None
-    breaks: dict[tuple[str, str | None, str | None], BreakRecord] = field(default_factory=dict)
+    breaks: dict[tuple[str | None, ...], BreakRecord] = field(default_factory=dict)
 
     def report(self, breaks: Iterable[BreakRecord]) -> None:
         for record in breaks:
-            self.breaks[(record.kind, record.client_order_id, record.order_id)] = record
+            self.breaks[(record.kind, record.client_order_id, record.order_id, record.ticker)] = record
 
 
 @dataclass(frozen=True, slots=True)

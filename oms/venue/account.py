@@ -13,6 +13,7 @@ from oms.errors import ReadFailed
 from oms.lifecycle.events import Snapshot
 from oms.units import parse_time_us
 from oms.venue.limiter import EndpointCosts
+from oms.venue.movements import MOVEMENT_LISTS, Movement, MovementKind, read_movement
 from oms.venue.pages import PAGE_LIMIT, Listing
 from oms.venue.reads import Reader
 from oms.venue.settlements import Settlement, read_settlement
@@ -152,6 +153,17 @@ class Account:
             query,
             read_settlement,
             lambda settlement: settlement.name,
+        )
+
+    def movements(self, kind: MovementKind) -> Listing[Movement]:
+        """Deposits, withdrawals, or transfers between subaccounts: all there ever were."""
+        path, field, page_limit = MOVEMENT_LISTS[kind]
+        return Listing(
+            lambda page: self._reader.private(path, page),
+            field,
+            {"limit": page_limit},
+            lambda item: read_movement(kind, item),
+            lambda movement: movement.movement_id,
         )
 
     def limits(self) -> AccountLimits:

@@ -376,12 +376,15 @@ def test_every_break_says_what_was_expected_what_was_seen_and_what_to_do() -> No
         compare.lost_break(ACCEPTED),
         compare.fills_break(replace(ACCEPTED, order=order(traded_count_e2=300))),
         compare.no_effect_break(Known(command=CANCEL, order=LIVE)),
+        compare.position_break("T", [(0, 500, -100), (2, 0, 33)]),
         compare.unreadable_break("c1", "o1", "no price"),
         compare.unreadable_break("", "", "not an object"),
     ]
-    kinds = ["parked", "parked", "late", "lost", "fills", "no_effect", "unreadable", "unreadable"]
+    kinds = ["parked", "parked", "late", "lost", "fills", "no_effect", "position", "unreadable", "unreadable"]
     assert [each.kind for each in breaks] == kinds
     assert all(each.expected and each.seen and each.suggestion for each in breaks)
     assert breaks[0].seen == "order o9 holds this id"
     assert (breaks[-1].client_order_id, breaks[-1].order_id) == (None, None)
-    assert all(first != second for first, second in pairwise(each.suggestion for each in breaks[1:7]))
+    assert all(first != second for first, second in pairwise(each.suggestion for each in breaks[1:8]))
+    assert breaks[6].expected.startswith("5.00, subaccount 2: 0.00 by")
+    assert (breaks[6].seen, breaks[6].ticker) == ("-1.00, subaccount 2: 0.33 at the exchange", "T")

@@ -60,3 +60,10 @@ def test_a_balance_is_the_first_of_its_history(path: Path) -> None:
     assert before
     upgrade.upgrade(path, "0001", allowed=True)
     assert rows(path, "SELECT subaccount, as_of_ms, balance_e6, portfolio_value_e6 FROM balances") == before
+
+
+def test_a_balance_that_was_read_before_its_last_change_was_told_keeps_its_instant(path: Path) -> None:
+    before = rows(path, "SELECT subaccount, as_of_ms, balance_e6 FROM balances")
+    assert before
+    upgrade.upgrade(path, "0001", allowed=True)
+    assert rows(path, "SELECT subaccount, as_of_ms, balance_e6 FROM balances WHERE updated_ts IS NULL") == before

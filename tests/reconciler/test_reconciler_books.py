@@ -230,16 +230,6 @@ def test_settlement_closes_what_was_held_and_the_balance_ties(own_world: World, 
         assert all(tie.agrees for tie in tie_positions(after, {}))
 
 
-def test_a_deposit_is_unexplained_to_the_cent(own_world: World) -> None:
-    with keeper(own_world) as kept:
-        kept.read()
-        by_hand(own_world, price="0.9900", count="2.00")
-        own_world.sandbox.control(deposit={"dollars": "12.34"})
-        kept.read()
-        (tie,) = balance_ties(kept)
-        assert abs(tie.unexplained_e8 - 12_34_000_000) < 10_000
-
-
 def balance_ties(kept: Keeper) -> list[BalanceTie]:
     shots = money.readings(kept.ledger)
     return tie_balances(money.trades(kept.ledger), money.settlements(kept.ledger), [shot.reading for shot in shots])

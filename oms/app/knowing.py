@@ -124,7 +124,7 @@ class Knowing(Core):
         rows = listing.event_rows(ledger, key)
         beside = views.seconds_of(rows)
         cancels = actions.history(ledger, beside) if beside else []
-        return views.story(views.order_record(row, ledger.environment), rows, cancels)
+        return views.story(row, ledger.environment, rows, cancels)
 
     def batches(self, *, limit: int | None = None) -> Iterator[BatchRecord]:
         """Batches, newest first. Raises LedgerMissing."""

@@ -116,11 +116,29 @@ def kept_breaks(kept: "Iterable[tuple[BreakRecord, int, int]]") -> list[BreakRec
 # -- why ------------------------------------------------------------------------------------------------------------
 
 
-def story(order: OrderRecord, rows: "list[Row[Any]]", cancels: "Sequence[tuple[int, str, e.Event]]" = ()) -> Story:
-    """The evidence of one order as a timeline, and where it stands; with the `cancels` of second orders beside it."""
+def story(
+    row: "Row[Any]", environment: str, rows: "list[Row[Any]]", cancels: "Sequence[tuple[int, str, e.Event]]" = ()
+) -> Story:
+    """The evidence of one order as a timeline, and where it stands; with the `cancels` of second orders beside it.
+
+    `row` is the order's, of `listing.ORDER_ROWS`, and `rows` are its events.
+    """
+    order = order_record(row, environment)
     timeline = [_entry(row) for row in rows] + [_cancel_entry(*each) for each in cancels]
     timeline.sort(key=lambda entry: entry.at)  # stable: what happened to the order stays in its order
-    return Story(order=order, summary=_summary(order), timeline=tuple(timeline))
+    return Story(order=order, summary=_summary(order) + _taken_over(row), timeline=tuple(timeline))
+
+
+def _taken_over(row: "Row[Any]") -> str:
+    """That its terms are none that this ledger has asked for: an amend is adopted and never repeated."""
+    r = row._mapping
+    if not r["terms_elsewhere"]:
+        return ""
+    price_e6 = r["price_e6"] if r["outcome"] == "yes" else DOLLAR_E6 - r["price_e6"]
+    return (
+        f" Recorded here as {format_count(r['count_e2'])} at {format_dollars(price_e6)}; it was changed elsewhere, or from"
+        " a ledger that was lost. The change is taken over as the exchange shows it, and never repeated."
+    )
 
 
 def seconds_of(rows: "list[Row[Any]]") -> list[str]:

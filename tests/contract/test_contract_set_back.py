@@ -44,3 +44,24 @@ def test_a_recording_that_was_cut_off_is_no_sign_of_an_older_ledger(own_world: W
             assert oms.reconcile().notes == ()
     with world.opened() as oms:
         assert [batch.name for batch in oms.batches()] != ["cut off"]
+
+
+def test_an_amend_of_a_lost_ledger_is_taken_over_never_repeated_and_told(world: World, tmp_path: Path) -> None:
+    name = f"lost-{world.serial()}"
+    with world.opened() as oms:
+        copy = oms.backup(tmp_path / "before.sqlite3")
+        (order,) = oms.run_orders(oms.submit([row(count="5", price="0.02")], batch=name))
+        assert oms.amend(order.client_order_id, price="0.03", count="7").exit_code == 0
+        oms.restore(copy)
+    sent = len(world.sent("AmendOrderV2"))
+    with world.opened() as oms:
+        (there,) = oms.run_orders(oms.submit([row(count="5", price="0.02")], batch=name))
+        assert (there.order_id, there.count, there.price) == (order.order_id, "7.00", "0.0300")
+        report = oms.reconcile()
+        assert [(x.kind, x.expected, x.seen) for x in report.breaks] == [
+            ("amended", "5.00 at 0.0200", "7.00 at 0.0300"),
+        ]
+        told = oms.why(there.client_order_id).summary
+        assert "Recorded here as 5.00 at 0.0200" in told
+        assert "never repeated" in told
+    assert len(world.sent("AmendOrderV2")) == sent

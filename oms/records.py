@@ -383,6 +383,7 @@ class ActionReport(msgspec.Struct, frozen=True, kw_only=True):
     action: ActionRecord
     notes: tuple[str, ...]
     exit_code: int
+    members: Mapping[str, int] | None = None  # orders that rested in a group, by status after it took them along
 
 
 class RestingRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -154,6 +154,8 @@ class Guarding(Core):
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _change_group(self, name: str, kind: ActionKind, body: str) -> ActionReport:
+        from oms.app.group_members import with_members
+
         with self._session() as session:
             group = _group(session, name)
             left = [x for x in actions.unfinished(session.ledger) if x.recorded.target == group.order_group_id]
@@ -165,7 +167,7 @@ class Guarding(Core):
             report = self._carried(session, wanted)
             if left and kind in WAYS_OUT:
                 _resolve(session)  # getting out did not wait for it
-            return report
+            return with_members(session, report, group.order_group_id)
 
     @staticmethod
     def _carried(session: "Session", wanted: ActionRecorded) -> ActionReport:

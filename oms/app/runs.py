@@ -151,6 +151,7 @@ class Runs:
     def _objection(self, request: Request) -> str:
         """Asked directly before the first byte of a write: what makes the account no safer stays here while halted."""
         is_way_in = request.method == "POST" and request.path.startswith(ORDERS_PATH)
+        is_way_in = is_way_in or (request.method == "PUT" and request.path.endswith("/reset"))
         return "sending is halted" if is_way_in and self._ledger.halt.is_set() else ""
 
     def _connected(self) -> tuple[Endpoint, Venue]:

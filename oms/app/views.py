@@ -136,8 +136,8 @@ def _taken_over(row: "Row[Any]") -> str:
         return ""
     price_e6 = r["price_e6"] if r["outcome"] == "yes" else DOLLAR_E6 - r["price_e6"]
     return (
-        f" Recorded here as {format_count(r['count_e2'])} at {format_dollars(price_e6)}; it was changed elsewhere, or from"
-        " a ledger that was lost. The change is taken over as the exchange shows it, and never repeated."
+        f" Recorded here as {format_count(r['count_e2'])} at {format_dollars(price_e6)}; it was changed elsewhere, or"
+        " from a ledger that was lost. The change is taken over as the exchange shows it, and never repeated."
     )
 
 

@@ -1,6 +1,6 @@
 """`oms groups` and `oms group ...`: orders that the exchange cancels together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,15 +100,24 @@ def _acted(invocation: Invocation, act: "Callable[[Oms], ActionReport]") -> int:
         done = report.action
         fields: dict[str, Any] = {"ok": report.exit_code == 0}
         if report.exit_code:
-            why = done.detail or done.reason or done.state
-            code = "in_doubt" if done.in_doubt else done.state
-            hint = invocation.command("reconcile") if done.in_doubt else ""
-            fields["error"] = error_fields(code, f"{done.kind} {done.target}: {done.state} ({why})", hint)
+            fields["error"] = _why(invocation, report)
         shown = dict(fields_of(done))
-        invocation.answer.done(fields | {"environment": report.environment, "notes": report.notes} | shown, shown)
+        told = {"environment": report.environment, "notes": report.notes, "members": report.members}
+        invocation.answer.done(fields | told | shown, shown)
         for note in report.notes:
             invocation.notes.say(note)
         if report.exit_code:
             error = fields["error"]
             invocation.notes.error(str(error["message"]), str(error["hint"]))
         return report.exit_code
+
+
+def _why(invocation: Invocation, report: "ActionReport") -> "Mapping[str, Any]":
+    done = report.action
+    if done.state == "accepted":  # done, and yet its orders rest, or could not be read
+        return error_fields("resting", report.notes[-1], invocation.command("reconcile"))
+    why = done.detail or done.reason or done.state
+    code = "in_doubt" if done.in_doubt else done.reason if done.reason == "halted" else done.state
+    hint = invocation.command("reconcile") if done.in_doubt else ""
+    hint = invocation.command("unhalt") if done.reason == "halted" else hint
+    return error_fields(code, f"{done.kind} {done.target}: {done.state} ({why})", hint)

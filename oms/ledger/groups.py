@@ -61,6 +61,22 @@ def names(ledger: Ledger) -> dict[str, str]:
     return found
 
 
+def loosens(ledger: Ledger, recorded: ActionRecorded) -> bool:
+    """Whether an action lets orders of a group be placed or trade that could not before: what a halt holds back.
+
+    A reset, and a limit that is higher than the known one, or of which that is not known. A new group is empty, and
+    every order that goes into it is a create of its own.
+    """
+    if recorded.kind is ActionKind.GROUP_RESET:
+        return True
+    if recorded.kind is not ActionKind.GROUP_LIMIT:
+        return False
+    with ledger.read() as connection:
+        known = connection.execute(_LIMIT, {"order_group_id": recorded.target}).scalar()
+    return known is None or (wanted_limit_e2(recorded) or 0) > known
+
+
+_LIMIT = select(_g.contracts_limit_e2).where(_g.order_group_id == bindparam("order_group_id"))
 _NAMED = select(schema.order_groups).where(
     or_(_g.name == bindparam("name"), _g.order_group_id == bindparam("name")), _g.state != "deleted"
 )

@@ -336,6 +336,17 @@ def intent_of(row: Row[Any]) -> Intent:
     )
 
 
+def resting_of_group(ledger: Ledger, order_group_id: str) -> list[str]:
+    """The order_ids of orders of this ledger that rest in that group, oldest first."""
+    with ledger.read() as connection:
+        return list(connection.execute(_RESTING_OF_GROUP, {"order_group_id": order_group_id}).scalars())
+
+
+_RESTING_OF_GROUP = text(
+    "SELECT order_id FROM orders WHERE status = 'resting' AND order_group_id = :order_group_id ORDER BY key"
+)
+
+
 def resting_by_group(ledger: Ledger) -> dict[str, int]:
     """How many orders of this ledger rest in which order group."""
     with ledger.read() as connection:

@@ -368,6 +368,18 @@ class Reconciler:
         if len(unseen) > _FEW or externals.has_resting(self.ledger):
             still = self._list_resting(seen.as_of_ms)
             unseen = [(order_id, created_ms) for order_id, created_ms in unseen if order_id not in still]
+        self._look_up(unseen)
+
+    def look_up_all(self, order_ids: Collection[str]) -> None:
+        """Bring these orders, which rest as far as is known, up to date. Raises ReadFailed."""
+        asked = set(order_ids)
+        wanted = [pair for pair in queries.resting_ids(self.ledger) if pair[0] in asked]
+        if len(wanted) > _SINGLE_READS:
+            still = self._list_resting(self.venue.exchange.user_data_timestamp_ms())
+            wanted = [pair for pair in wanted if pair[0] not in still]
+        self._look_up(wanted)
+
+    def _look_up(self, unseen: list[tuple[str, int]]) -> None:
         if len(unseen) > _SINGLE_READS:  # cheaper than one by one, and it shows how each of them ended
             again = self._scan(min(created_ms for _, created_ms in unseen) - self.settings.horizon_ms)
             unseen = [(order_id, created_ms) for order_id, created_ms in unseen if order_id not in again.order_ids]

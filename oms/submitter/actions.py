@@ -6,7 +6,7 @@ unknown). What certainly had no effect is tried again for a while; what may have
 
 from oms.errors import CredentialsError
 from oms.interrupt import Interrupt
-from oms.ledger import actions
+from oms.ledger import actions, groups, queries
 from oms.ledger.actions import ActionEntry
 from oms.ledger.ledger import Ledger
 from oms.lifecycle import events as e
@@ -44,6 +44,9 @@ class ActionSender:
         while True:
             if self._interrupt.is_requested:
                 return self._give_up(entry, "interrupted before it was sent")
+            halted = queries.halt_reason(self._ledger) if groups.loosens(self._ledger, entry.recorded) else None
+            if halted is not None:
+                return self._give_up(entry, f"sending is halted: {halted}", Reason.HALTED)
             if not self._await_tokens(entry.kind, deadline):
                 return self._give_up(entry, "no write token within the time")
             entry, event = self._attempt(entry)
@@ -89,9 +92,9 @@ class ActionSender:
             self._ports.sleep(wait_us / 1e6)
         return True
 
-    def _give_up(self, entry: ActionEntry, why: str) -> ActionEntry:
+    def _give_up(self, entry: ActionEntry, why: str, reason: Reason = Reason.EXPIRED) -> ActionEntry:
         """End what is not on its way; what is in doubt stays there, the cancel of one order waits for the next run."""
         if entry.state is not CommandState.QUEUED or entry.kind is ActionKind.CANCEL_EXTERNAL:
             return entry
-        event = e.Withdrawn(reason=Reason.EXPIRED, detail=f"it could not be sent: {why}")
+        event = e.Withdrawn(reason=reason, detail=f"it could not be sent: {why}")
         return actions.tell(self._ledger, entry, [event], self._venue.clock.now_us())

@@ -354,3 +354,119 @@ def test_what_a_cancel_all_canceled_says_so_where_nothing_else_had_been_asked(wo
         oms.clear()
         assert oms.reconcile().halted == "stop"
     assert world.order(placed.orders[0].client_order_id).status == "canceled"
+
+
+# -- what a group takes along is read back at once -------------------------------------------------------------------
+
+
+def grouped(world: World, members: int = 2, **changes: Any) -> tuple[str, list[str]]:
+    """A group with orders that rest in it."""
+    name = f"g{world.serial()}"
+    with world.opened() as oms:
+        assert oms.create_group(changes.pop("limit", "50"), name=name).exit_code == 0
+        placed = oms.submit([row(price=f"0.0{1 + n % 9}", **changes) for n in range(members)], order_group=name)
+        orders = list(oms.run_orders(placed))
+    assert {order.status for order in orders} == {"resting"}
+    return name, [order.client_order_id for order in orders]
+
+
+@pytest.mark.parametrize("count", [2, 23])
+@pytest.mark.parametrize("delete", [False, True])
+def test_what_became_of_the_orders_in_a_group_is_known_when_its_trigger_ends(
+    world: World, delete: bool, count: int
+) -> None:
+    name, orders = grouped(world, count)
+    world.submit([row(price="0.05")])  # in no group: stays
+    world.sandbox.control(read_lag_ms=300)
+    with world.opened() as oms:
+        report = oms.delete_group(name) if delete else oms.trigger_group(name)
+        assert (report.exit_code, report.members) == (0, {"canceled": count})
+        assert any(f"{count} canceled" in note for note in report.notes)
+        assert {(oms.order(each).status, oms.order(each).reason) for each in orders} == {("canceled", "order_group")}
+        assert len(list(oms.orders(status="resting"))) == 1
+    checked(world)
+
+
+def test_a_limit_that_triggers_a_group_at_once_says_what_became_of_its_orders(world: World) -> None:
+    name, orders = grouped(world, 2, count="3")
+    trade = {"ticker": "SBXRAIN-A-T10", "side": "ask", "price": "0.01", "count": "2", "client_order_id": orders[0]}
+    world.sandbox.control(trade=trade)
+    with world.opened() as oms:
+        calm = oms.limit_group(name, "40")
+        assert calm.members is None
+        report = oms.limit_group(name, "1")
+        if report.members is None:
+            pytest.fail(f"the group was not triggered: {report}")
+        assert report.members == {"canceled": 2}
+
+
+def test_orders_that_are_still_shown_after_a_trigger_are_told_and_the_command_does_not_end_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oms.app import group_members
+
+    monkeypatch.setattr(group_members, "_LOOK_S", 0.3)
+    name, _ = grouped(world)
+    world.sandbox.control(read_lag_ms=4_000)
+    with world.opened() as oms:
+        report = oms.trigger_group(name)
+        assert (report.action.state, report.exit_code, report.members) == ("accepted", 5, {"resting": 2})
+    world.sandbox.control(read_lag_ms=0)
+    with world.opened() as oms:
+        oms.reconcile()
+        assert list(oms.orders(status="resting")) == []
+
+
+def test_orders_that_cannot_be_read_after_a_trigger_leave_it_open(world: World) -> None:
+    name, _ = grouped(world)
+    world.faults(fault("error", "GetOrder", status=503, times=50))
+    with world.opened() as oms:
+        report = oms.trigger_group(name)
+        assert (report.action.state, report.exit_code) == ("accepted", 6)
+        assert any("not all of them could be read" in note for note in report.notes)
+
+
+# -- groups and halts -------------------------------------------------------------------------------------------------
+
+
+def test_a_halt_holds_back_what_loosens_a_group_and_lets_what_tightens_it_through(world: World) -> None:
+    name, _ = grouped(world)
+    before = [len(world.sent(each)) for each in ("ResetOrderGroup", "UpdateOrderGroupLimit")]
+    with world.opened() as oms:
+        oms.trigger_group(name)
+        oms.halt("stop")
+        for held in (lambda: oms.reset_group(name), lambda: oms.limit_group(name, "60")):
+            report = held()
+            assert (report.exit_code, report.action.state, report.action.reason) == (6, "withdrawn", "halted")
+            assert "stop" in (report.action.detail or "")
+        assert [len(world.sent(each)) for each in ("ResetOrderGroup", "UpdateOrderGroupLimit")] == before
+        assert oms.limit_group(name, "20").exit_code == 0
+        assert oms.create_group("5", name=f"{name}-new").exit_code == 0
+        assert oms.trigger_group(f"{name}-new").exit_code == 0
+        assert oms.delete_group(f"{name}-new").exit_code == 0
+        oms.unhalt()
+        assert oms.reset_group(name).exit_code == 0
+    checked(world)
+
+
+def test_a_halt_that_comes_before_the_first_byte_of_a_reset_stops_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oms.venue.sockets import Flight
+
+    name, _ = grouped(world)
+    before = len(world.sent("ResetOrderGroup"))
+    with world.opened() as oms:
+        oms.trigger_group(name)
+        real = Flight.touch
+
+        def touch(self: Flight) -> None:
+            halt_path(world.ledger_path, "at the last moment", 1)
+            real(self)
+
+        monkeypatch.setattr(
+            Flight, "touch", lambda self: touch(self) if not HaltFile(world.ledger_path).is_set() else real(self)
+        )
+        report = oms.reset_group(name)
+    assert (report.exit_code, report.action.reason) == (6, "halted")
+    assert len(world.sent("ResetOrderGroup")) == before

@@ -22,6 +22,7 @@ from oms.interrupt import Interrupt
 from oms.ledger import account, actions, exposure, groups, queries
 from oms.ledger.claim import open_run
 from oms.ledger.ledger import Ledger
+from oms.ledger.rates import RateLimits, note_rate_limits
 from oms.ledger.record import clear_if_nobody_records
 from oms.ledger.schema import SET_BACK
 from oms.lifecycle.states import CommandKind, CommandState
@@ -249,11 +250,25 @@ class Session:
     def _learn_limits(self) -> None:
         try:
             self.venue.learn_limits()
+            self._note_limits()
         except ReadFailed:
             # The smallest tier's numbers are safe with any account; whether the exchange can be reached at all shows
             # at the next read.
             self.notes.append("the account's rate limits could not be read; the smallest tier's are used")
         self._remember_writes()
+
+    def _note_limits(self) -> None:
+        write, costs = self.venue.limiter.write, self.venue.limiter.costs
+        note_rate_limits(
+            self.ledger,
+            RateLimits(
+                self.venue.clock.now_us(),
+                write.refill_per_s,
+                write.capacity,
+                costs.of_create,
+                *(costs.of(_ENDPOINTS[kind]) for kind in (CommandKind.CANCEL, CommandKind.AMEND, CommandKind.DECREASE)),
+            ),
+        )
 
     def _remember_writes(self) -> None:
         """What the run before this one wrote in the last seconds: the exchange's bucket is not full after it."""

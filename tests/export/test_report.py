@@ -27,6 +27,7 @@ from oms.app.report.summary import dollars, duration
 from oms.config import load
 from oms.errors import InputError
 from oms.ledger.ledger import Ledger
+from oms.ledger.rates import RateLimits, note_rate_limits, rate_limits
 from oms.lifecycle import events as e
 from tests.export.stories import HOSTILE, NOW_US, accept, fill, story
 from tests.ledger.ledgers import claimed, tell
@@ -115,6 +116,36 @@ def test_attempts_and_requests_are_counted_by_second(ledger: Ledger) -> None:
     assert rate.requests == rate.attempts
     told = report.fields(gathered(ledger))["rate"]
     assert (told["requests"], told["seconds_with_any"], told["most_attempts_in_a_second"]) == (8, 2, 6)
+
+
+def test_the_share_of_the_rate_is_of_the_budget_there_was(ledger: Ledger) -> None:
+    """Six creates in one second, two in another: at 10 tokens of 100, then at 20 of 80."""
+    assert report.fields(gathered(ledger))["rate"]["share"] is None
+    assert report.pairs(gathered(ledger))["of the rate allowed"] == "unknown"
+    note_rate_limits(ledger, RateLimits(NOW_US - 1, 100, 100, 10, 2, 10, 10))
+    told = report.fields(gathered(ledger))["rate"]
+    assert (told["tokens"], told["tokens_allowed"], told["share"]) == (80, 200, "0.40")
+    note_rate_limits(ledger, RateLimits(NOW_US + 1_900_000, 80, 160, 20, 4, 20, 20))
+    told = report.fields(gathered(ledger))["rate"]
+    assert (told["tokens"], told["tokens_allowed"], told["share"]) == (100, 180, "0.55")
+    assert report.pairs(gathered(ledger))["of the rate allowed"] == "100 of 180 tokens, 55 %"
+    page = report.page(gathered(ledger))
+    assert "Share of the write budget used over time" in page
+    assert "at 80 tokens a second" in page
+
+
+def test_what_was_sent_before_the_budget_was_known_is_in_no_share(ledger: Ledger) -> None:
+    note_rate_limits(ledger, RateLimits(NOW_US + 1_900_000, 80, 160, 20, 4, 20, 20))
+    told = report.fields(gathered(ledger))["rate"]
+    assert (told["tokens"], told["tokens_allowed"], told["attempts_of_unknown_budget"]) == (40, 80, 6)
+    assert report.pairs(gathered(ledger))["of the rate allowed"].endswith("; 6 attempts of an unknown budget apart")
+
+
+def test_a_budget_is_noted_when_it_has_changed(ledger: Ledger) -> None:
+    first, changed = RateLimits(10, 100, 100, 10, 2, 10, 10), RateLimits(30, 200, 200, 10, 2, 10, 10)
+    for found in (first, first._replace(at_us=20), changed, changed._replace(at_us=40), first._replace(at_us=25)):
+        note_rate_limits(ledger, found)
+    assert rate_limits(ledger) == [first, changed]
 
 
 def test_cash_and_result_are_exact_with_fees_and_settlement(ledger: Ledger) -> None:

@@ -7,6 +7,7 @@ contracts x 10^2 (`_e2`). The percentiles are those of every single order, none 
 
 import heapq
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from oms.ledger import export as walks
-from oms.ledger import money
+from oms.ledger import money, rates
 from oms.ledger.ledger import Ledger
+from oms.lifecycle.states import CommandKind
 from oms.money.positions import Position, Settled
 
 MOST_POINTS = 400  # of a line, half of it at least once there are so many
@@ -48,10 +50,18 @@ class Latency:
 
 @dataclass(slots=True)
 class Rate:
-    """How many attempts and requests were begun in each second in which there were any."""
+    """How many attempts and requests were begun in each second in which there were any, and what they cost."""
 
     attempts: dict[int, int] = field(default_factory=dict)
     requests: dict[int, int] = field(default_factory=dict)
+    # Tokens of the account's write budget, only of seconds in which it is known what that was.
+    tokens: dict[int, int] = field(default_factory=dict)
+    allowed: dict[int, int] = field(default_factory=dict)  # what refills in that second
+
+    @property
+    def unknown(self) -> int:
+        """Attempts of seconds in which the budget is not known."""
+        return sum(count for second, count in self.attempts.items() if second not in self.allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +140,14 @@ def _attempts(
     recorded, sent = array("q"), array("q")
     on_wire: dict[int, int] = {}
     groups: Counter[tuple[int, int]] = Counter()  # (second, commands in the request)
+    budgets = rates.rate_limits(ledger)
     row: Any
     for row in walks.attempts(ledger, since_us):
         _, kind, at_us, data, command_key, command_kind, recorded_us = row
         if kind == "claimed":
             on_wire[command_key] = at_us
             groups[at_us // 1_000_000, _attempt.decode(data).batched] += 1
+            _spend(rate, budgets, at_us, CommandKind(command_kind))
             answers["attempts"] += 1
             continue
         answers[kind] += 1
@@ -148,6 +160,15 @@ def _attempts(
         rate.attempts[second] = rate.attempts.get(second, 0) + count
         rate.requests[second] = rate.requests.get(second, 0) - (-count // batched)
     return recorded, sent
+
+
+def _spend(rate: Rate, budgets: Sequence[rates.RateLimits], at_us: int, kind: CommandKind) -> None:
+    """Count what one attempt cost of the budget there was then; nothing where that is not known."""
+    place = bisect_right(budgets, at_us, key=lambda budget: budget.at_us) - 1
+    if place >= 0:
+        budget, second = budgets[place], at_us // 1_000_000
+        rate.tokens[second] = rate.tokens.get(second, 0) + budget.cost(kind)
+        rate.allowed[second] = budget.write_per_s
 
 
 # -- money ----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ too, so that a test can read it strictly.
 import base64
 import hashlib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from oms.app.report import charts
 from oms.app.report.charts import Bar, Line, Mark, shown
 from oms.app.report.figures import MARKETS_SHOWN, Figures, Latency, Rate
-from oms.app.report.summary import by_status, dollars, duration, fields
+from oms.app.report.summary import by_status, dollars, duration, fields, share
 from oms.units import format_count, format_dollars, format_time
 
 STYLE = """
@@ -255,9 +256,31 @@ def _rate(rate: Rate) -> Iterator[str]:
     of = f"the busiest second of {wide:,} s" if wide > 1 else "one second"
     svg = charts.columns("Attempts per second over time", says, values, every=-(-len(values) // 8))
     yield _figure(svg, f"Each column is {of}. One request may carry many attempts.")
+    yield from _shares(rate)
     rows = [
         ("in all", f"{sum(rate.attempts.values()):,}", f"{sum(rate.requests.values()):,}"),
         ("in the busiest second", f"{most:,}", f"{requests:,}"),
         ("seconds with any", f"{len(rate.attempts):,}", f"{len(rate.requests):,}"),
     ]
     yield _table("What was sent", ["", "attempts", "requests"], rows)
+
+
+def _shares(rate: Rate) -> Iterator[str]:
+    """What was used of the write budget, where it is known what that was."""
+    if not rate.allowed:
+        yield "<p>How much of the account's write budget that was is unknown: its limits were not read.</p>"
+        return
+    percents = {second: 100 * rate.tokens[second] // allowed for second, allowed in rate.allowed.items()}
+    values, wide = _over_time(percents, 1, max, "%")
+    svg = charts.columns(
+        "Share of the write budget used over time", f"{share(rate)} in all", values, every=-(-len(values) // 8)
+    )
+    of = f"the busiest second of {wide:,} s" if wide > 1 else "one second"
+    yield _figure(
+        svg,
+        f"Tokens used in {of}, in percent of what refills in one. A bucket that was full lets more than 100 % through.",
+    )
+    budgets = Counter(rate.allowed.values())
+    rows = [("in seconds with any", share(rate))]
+    rows += [(f"at {per_s:,} tokens a second", f"{seconds:,} s") for per_s, seconds in sorted(budgets.items())]
+    yield _table("Share of the write budget", ["", "used"], rows)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from oms.app.report.figures import MARKETS_SHOWN, Figures, Latency, Market
+from oms.app.report.figures import MARKETS_SHOWN, Figures, Latency, Market, Rate
 from oms.lifecycle.states import OrderStatus
 from oms.units import format_count, format_dollars, format_time
 
@@ -52,6 +52,7 @@ def fields(figures: Figures) -> dict[str, Any]:
             "seconds_with_any": len(rate.requests),
             "most_requests_in_a_second": max(rate.requests.values(), default=0),
             "most_attempts_in_a_second": max(rate.attempts.values(), default=0),
+            **_budget(rate),
         },
         "money": {
             "trades": sum(market.trades for market in figures.markets),
@@ -63,6 +64,29 @@ def fields(figures: Figures) -> dict[str, Any]:
         "markets": [_market(market) for market in figures.markets[:MARKETS_SHOWN]],
         "markets_not_shown": max(0, len(figures.markets) - MARKETS_SHOWN),
     }
+
+
+def _budget(rate: Rate) -> dict[str, Any]:
+    """Tokens used of what refilled in the seconds that used any; None where no budget is known."""
+    if not rate.allowed:
+        return {"tokens": None, "tokens_allowed": None, "share": None, "attempts_of_unknown_budget": rate.unknown}
+    used, allowed = sum(rate.tokens.values()), sum(rate.allowed.values())
+    return {
+        "tokens": used,
+        "tokens_allowed": allowed,
+        "share": format_count(100 * used // allowed) if allowed else None,
+        "attempts_of_unknown_budget": rate.unknown,
+    }
+
+
+def share(rate: Rate) -> str:
+    """The same for a person: "1,000 of 1,020 tokens, 98 %", or that it is not known."""
+    told = _budget(rate)
+    if told["tokens"] is None:
+        return "unknown" if rate.attempts else "nothing was sent"
+    percent = 100 * told["tokens"] // told["tokens_allowed"]
+    more = f"; {rate.unknown:,} attempts of an unknown budget apart" if rate.unknown else ""
+    return f"{told['tokens']:,} of {told['tokens_allowed']:,} tokens, {percent} %{more}"
 
 
 def _latency(latency: Latency) -> dict[str, int | None]:
@@ -100,6 +124,7 @@ def pairs(figures: Figures) -> dict[str, Any]:
         "requests": told["rate"]["requests"],
         "most in a second": f"{told['rate']['most_attempts_in_a_second']} attempts,"
         f" {told['rate']['most_requests_in_a_second']} requests",
+        "of the rate allowed": share(figures.rate),
         recorded.title: _spread(recorded),
         sent.title: _spread(sent),
         **{name: told["money"][name] for name in ("trades", "contracts", "cash", "realized", "fees")},

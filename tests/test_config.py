@@ -547,7 +547,8 @@ def test_limits_are_read_exactly(tmp_path: Path) -> None:
     shown = {name: text for name, text, _ in with_file(tmp_path, toml).rows()}
     assert shown["limits.max_order_cost_dollars"] == "250.000001"
     assert shown["limits.allow_tickers"] == "KXHIGH*, KXRAIN-*"
-    assert load({}, HOME | {"OMS_LIMITS__ALLOW_TICKERS": "A-*,B"}).limits.allow_tickers == ("A-*", "B")
+    for said in ("A-*,B", '["A-*", "B"]'):
+        assert load({}, HOME | {"OMS_LIMITS__ALLOW_TICKERS": said}).limits.allow_tickers == ("A-*", "B")
     assert load({}, HOME | {"OMS_LIMITS__MAX_OPEN_ORDERS": "off"}).limits.max_open_orders is None
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Self
 from oms.app import views
 from oms.app.tally import Memory
 from oms.config import Config, load
-from oms.errors import LedgerMissing
+from oms.config.values import MAX_SECONDS
+from oms.errors import InputError, LedgerMissing
 from oms.interrupt import Interrupt
 from oms.ledger import listing, queries
 from oms.ledger.ledger import Ledger, open_ledger
@@ -108,4 +109,8 @@ class Core:
         return Runs(self.config, ledger, self._interrupt, self._memory, *given)
 
     def _ttl_us(self, ttl_s: int | None) -> int | None:
-        return self.config.submit.ttl_us if ttl_s is None else ttl_s * 1_000_000
+        if ttl_s is None:
+            return self.config.submit.ttl_us
+        if not 0 <= ttl_s <= MAX_SECONDS:
+            raise InputError(f"ttl {ttl_s} is not from 0 to {MAX_SECONDS} seconds (a year)")
+        return ttl_s * 1_000_000

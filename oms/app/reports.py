@@ -170,9 +170,10 @@ def _code(ended: Ended, *, queued: int, doubtful: int, rejected: int, unsent: in
     if ended.is_done_elsewhere:
         return worst(codes | ({5} if rejected else set()) | ({1} if unsent else set()))
     codes |= {3} if doubtful else set()
-    codes |= {5} if rejected else set()
+    limited = len(ended.tally.limited)
+    codes |= {5} if rejected or limited else set()
     codes |= {6} if queued else set()
-    codes |= {1} if unsent else set()
+    codes |= {1} if unsent > limited else set()
     return worst(codes)
 
 

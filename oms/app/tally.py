@@ -26,6 +26,7 @@ class Tally:
         self._seen: set[int] = set()
         self.rejected: set[int] = set()
         self.unsent: set[int] = set()
+        self.limited: set[int] = set()  # of the unsent ones: over a limit of the trader's own at their turn
         self.cancels_refused: set[int] = set()
 
     def note(self, entries: Iterable[Entry]) -> None:
@@ -38,6 +39,8 @@ class Tally:
                 self._sort(entry, self.rejected, OrderStatus.REJECTED)
                 if entry.command.reason is not Reason.RETRIED:  # its intent was placed, if not as this order
                     self._sort(entry, self.unsent, OrderStatus.UNSENT)
+                if entry.order_key in self.unsent and entry.command.reason is Reason.LIMIT:
+                    self.limited.add(entry.order_key)
             elif entry.command.state is CommandState.REFUSED:
                 self.cancels_refused.add(entry.order_key)
 

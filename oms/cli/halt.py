@@ -141,15 +141,17 @@ def unhalt(invocation: Invocation, ledger: Path | None) -> int:
     A second order under one client_order_id halts sending too, in every process until a person has looked: see
     `oms reconcile` and `oms why ORDER` first.
     """
-    from oms.errors import LedgerFailed
+    from oms.errors import LedgerBusy, LedgerFailed
     from oms.ledger.halt import HaltFile, lift_path
 
     path = Path(os.path.realpath(ledger)) if ledger is not None else _configured(invocation)
     before = _reason(path)
     was_set, problem = lift_path(path)
     if problem:
-        hint = "free some space there" if "full" in problem else "close the program that holds it"
-        raise LedgerFailed(f"the halt of {path} stays: {problem}", hint=f"{hint}, then run it again")
+        is_full = "full" in problem
+        hint = "free some space there" if is_full else "close the program that holds it"
+        kind = LedgerFailed if is_full else LedgerBusy
+        raise kind(f"the halt of {path} stays: {problem}", hint=f"{hint}, then run it again")
     was_halted = before is not None or was_set
     invocation.answer.done({"ok": True, "was_halted": was_halted, "reason": before})
     if not was_halted:

@@ -6,9 +6,12 @@ from oms.cli.invocation import Invocation, pass_invocation
 from oms.cli.options import Command
 from oms.cli.orders import answer_list, limit_option
 
+# The words that the exchange filters by, and one for no filter.
+STATUSES = ("open", "unopened", "paused", "closed", "settled", "all")
+
 
 @click.command(cls=Command, short_help="List markets of the exchange.")
-@click.option("--status", metavar="S", default="open", show_default=True, help="Of this status; all for every one.")
+@click.option("--status", type=click.Choice(STATUSES), default="open", show_default=True, help="Of this status.")
 @click.option("--search", metavar="TEXT", help="With this text in ticker or title.")
 @limit_option
 @pass_invocation

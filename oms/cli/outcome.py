@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from oms.records import OrderRecord, SubmitReport
 
 NOT_PLACED_SHOWN = 20
+LIMITED = 5  # where the exchange refused nothing, a limit of the trader's own did
 INTERNAL = ("batch_key", "order_keys")  # the ledger's own keys mean nothing outside
 
 
@@ -84,7 +85,8 @@ def error_of(invocation: Invocation, report: "SubmitReport") -> Mapping[str, Any
         return error_fields("refused", f"{counted(report.rejected_now, 'order')} refused by the exchange", "")
     if report.queued:
         return error_fields("queued", f"{counted(report.queued, 'order')} not sent yet", invocation.command("submit"))
-    return error_fields("unsent", f"{counted(report.unsent_now, 'order')} not sent", "")
+    code = "limit_exceeded" if report.exit_code == LIMITED else "unsent"
+    return error_fields(code, f"{counted(report.unsent_now, 'order')} not sent", "")
 
 
 def _summarize(invocation: Invocation, report: "SubmitReport", verb: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from oms.app import Oms, Preview, ResumePrompt
     from oms.records import SubmitReport
 
+MOST_S = 31_536_000  # a year, as in the configuration: a longer time to live is a mistake
 # Flag and the field of a row it fills: raw text, which intake checks by the same rules as a file's.
 ROW_FLAGS = {
     "--ticker": "ticker",
@@ -68,7 +69,7 @@ def _row_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--batch", metavar="NAME", help="Name of the batch: the same name and rows are the same orders.")
 @click.option(
-    "--ttl", metavar="S", type=click.IntRange(min=0), help="Seconds after which an unsent order is withdrawn."
+    "--ttl", metavar="S", type=click.IntRange(0, MOST_S), help="Seconds after which an unsent order is withdrawn."
 )
 @click.option("--dry-run", is_flag=True, help="Show the rows as they would be recorded; no key, no network, no ledger.")
 @click.option("--no-wait", is_flag=True, help="Record and return at once when another process is sending.")

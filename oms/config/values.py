@@ -4,8 +4,10 @@ A reader returns the value or raises BadValue with what it expects instead; the 
 are read exactly: TOML floats arrive as Decimal, and become float only here, because they are seconds and never money.
 """
 
+import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -124,7 +126,10 @@ def _scaled(value: object, places: int, expected: str) -> int:
 
 
 def patterns(value: object, is_text: bool) -> tuple[str, ...]:
-    """Patterns of tickers: a list of texts, or one text with commas."""
+    """Patterns of tickers: a list of texts, in a variable as in JSON; or one text with commas."""
+    if isinstance(value, str) and value.startswith("["):
+        with suppress(ValueError):
+            value = json.loads(value)
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list) or len(given) > MAX_PATTERNS:
         raise BadValue(_PATTERNS)

@@ -178,10 +178,13 @@ def _time_us(value: Raw) -> int:
     text = _numeral(value)
     if _DIGITS.fullmatch(text) is None:
         try:
-            return parse_time_us(text)
+            at_us = parse_time_us(text)
         except (ValueError, OverflowError) as exc:
             reason = "is neither whole Unix seconds nor an RFC 3339 time with a zone (2026-01-31T15:30:00Z)"
             raise ValueError(f"{shown(text)} {reason}") from exc
+        if at_us > LATEST_SECONDS * 1_000_000:
+            raise ValueError(f"{shown(text)} is too far ahead: the year 5138 is the last")
+        return at_us
     if len(text) > 11 or int(text) > LATEST_SECONDS:
         raise ValueError(f"{shown(text)} is too large for Unix seconds (are these milliseconds?)")
     return int(text) * 1_000_000

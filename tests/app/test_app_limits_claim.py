@@ -58,6 +58,7 @@ def test_what_was_recorded_before_the_limit_was_lowered_is_withdrawn_at_the_clai
         assert second.detail is not None
         assert "limits.max_market_exposure_dollars = $0.25" in second.detail
         assert report.counts["unsent"] == 1
+        assert report.exit_code == 5
     assert len(sandbox.orders()) == 2
 
 

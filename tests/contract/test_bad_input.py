@@ -178,6 +178,8 @@ CASES = [
     usage("an unknown environment", "'sandbox', 'demo', 'prod'", words=("submit", "--env", "paper")),
     usage("an unknown form of answer", "table", words=("orders", "-o", "yaml")),
     usage("a negative ttl", "--ttl", words=("submit", *flags(), "--ttl", "-1")),
+    usage("a ttl of centuries", "--ttl", words=("submit", *flags(), "--ttl", "99999999999999999999")),
+    usage("a status that no market has", "unopened", words=("markets", "--status", "weird")),
     usage("a ttl without orders", "--ttl", words=("submit", "--ttl", "5")),
     usage("a batch without orders", "--batch", words=("submit", "--batch", "x")),
     usage("an empty batch name", "--batch", words=("submit", *flags(), "--batch", "")),
@@ -188,7 +190,7 @@ CASES = [
     usage("the retry of an unknown batch", "no batch of this ledger", words=("submit", "--retry", "nothing")),
     usage("the cancel of an unknown order", "no order of this ledger", words=("cancel", "nothing-like-it")),
     usage("the withdrawal of neither orders nor a batch", "--batch NAME", words=("withdraw",)),
-    usage("no decision", "either --order-id ID or --absent", words=("resolve", "kept-1")),
+    usage("no decision", "--order-id ID, --absent", words=("resolve", "kept-1")),
     usage("nothing on standard input", "the file is empty", words=("submit", "-")),
     usage("garbage on standard input", "name the columns", words=("submit", "-"), stdin=b"\x00\x01\x02"),
 ]  # fmt: skip

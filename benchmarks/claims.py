@@ -79,9 +79,9 @@ CLAIMS = (
         "Against DBOS Transact, a library for durable workflows: one workflow with one step for each order",
         (
             Part("dbos-default-0", "its default, a SQLite file, exchange 0 ms away", "x", at_least=5),
-            Part("dbos-default-20", "the same, exchange 20 ms away", "x", at_least=5),
+            Part("dbos-default-20", "its default, a SQLite file, exchange 20 ms away", "x", at_least=5),
             Part("dbos-best-0", "the best of its configurations, exchange 0 ms away", "x", at_least=3.5),
-            Part("dbos-best-20", "the same, exchange 20 ms away", "x", at_least=3.5),
+            Part("dbos-best-20", "the best of its configurations, exchange 20 ms away", "x", at_least=3.5),
         ),
     ),
     Claim(

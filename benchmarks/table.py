@@ -10,7 +10,8 @@ from figures import figure_of, shown
 HEAD = ("figure", "goal", "median", "spread", "verdict")
 _RIGHT = (1, 2)  # columns of numbers
 _NAME_WIDTH = 64
-_STYLES = {"ok": "green", "below": "yellow", "FAR OFF": "bold red", "skipped": "yellow", "FAILED": "bold red"}
+_STYLES = {"ok": "green", "below": "yellow", "FAR OFF": "bold red", "FAILED": "bold red"}
+SKIPPED = "skipped"
 
 Row = tuple[str, str, str, str, str]
 
@@ -37,7 +38,7 @@ def rows(run: dict[str, Any]) -> Iterator[Row]:
         median = f"{shown(figure.value)} {figure.unit}"
         yield figure.name, figure.goal, median, figure.spread, "" if figure.verdict == "told" else figure.verdict
     for skipped in run.get("skipped", ()):
-        yield f"{PARTS[skipped['claim']].says}: {skipped['why']}", "", "", "", "skipped"
+        yield f"{skipped['claim']}: {PARTS[skipped['claim']].says}", "", "", "", f"{SKIPPED}: {skipped['why']}"
     if run["exit_code"] and "probes" not in run:
         yield "ended without figures", "", "", "", "FAILED"
 
@@ -71,5 +72,5 @@ def _print_rich(runs: Sequence[dict[str, Any]]) -> None:
     for run in runs:
         table.add_row(Text(title(run), style="bold"))
         for *cells, verdict in rows(run):
-            table.add_row(*map(Text, cells), Text(verdict, style=_STYLES.get(verdict, "")))
+            table.add_row(*map(Text, cells), Text(verdict, style=_STYLES.get(verdict, "yellow")))
     Console().print(table)

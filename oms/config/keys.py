@@ -123,7 +123,8 @@ _LIMITS = (
         "limits.allow_tickers",
         (),
         values.patterns,
-        "The only tickers that may be traded; * stands for any text. Empty is all.",
+        "The only tickers that may be traded; * stands for any text. Empty is all. A variable holds `A-*,B` or "
+        '`["A-*", "B"]`.',
     ),
     Key("limits.deny_tickers", (), values.patterns, "Tickers that may not be traded, whatever is allowed."),
     _limit(

@@ -17,7 +17,7 @@ from oms.lab.judge import judge
 from oms.lab.options import Options, drawn
 from oms.lab.story import Story
 from oms.lab.weather import Weather
-from oms.lab.world import World
+from oms.lab.world import Breach, World
 
 # Calm passes after which everything has to have settled: resolve, send again what was proven absent, look once more.
 _PASSES = 5
@@ -57,7 +57,7 @@ def run(seed: int, folder: Path) -> Outcome:
             _live_through(story, outcome)
             weather.is_calm = True
             _come_to_rest(story, outcome)
-        except Exception as exc:
+        except (Exception, Breach) as exc:
             outcome.breaches.append(f"{type(exc).__name__}: {exc}")
             outcome.trace += traceback.format_exc().splitlines()
         _count(story, outcome)
@@ -94,10 +94,10 @@ def _come_to_rest(story: Story, outcome: Outcome) -> None:
 
 def _judged(story: Story, *, is_settled: bool) -> list[str]:
     world = story.world
-    if not story.has_ledger:
+    if not story.scene.has_ledger:
         return []
-    story.note_rows()
-    whole = not story.was_set_back
+    story.scene.note_rows()
+    whole = not story.scene.was_set_back
     found = judge(
         world.ledger_path,
         world.exchange_path,
@@ -109,7 +109,7 @@ def _judged(story: Story, *, is_settled: bool) -> list[str]:
     )
     # Right after a ledger went back its mark is ahead of it, until the next run begins and notices (I20).
     seen = [finding for finding in found if whole or is_settled or finding.invariant != "I20"]
-    return [str(finding) for finding in seen] + story.doubled() + story.late()
+    return [str(finding) for finding in seen] + story.scene.doubled() + story.scene.late()
 
 
 def _count(story: Story, outcome: Outcome) -> None:
@@ -122,7 +122,7 @@ def _count(story: Story, outcome: Outcome) -> None:
     outcome.orders = len(rows)
     outcome.lives, outcome.crashes, outcome.requests = world.lives, world.crashes, world.network.requests
     outcome.met.update(world.network.met)
-    outcome.faults = sum(count for name, count in outcome.met.items() if name != "well") + story.harm
+    outcome.faults = sum(count for name, count in outcome.met.items() if name != "well") + story.scene.harm
     by_rule = Counter(breach.partition(":")[0] for breach in outcome.breaches)
     outcome.duplicates, outcome.lost = by_rule["I3"], by_rule["I4"] + by_rule["I9"]
     outcome.digest = world.digest

@@ -29,6 +29,7 @@ class Options:
     concurrency: int
     batch_size: str
     stray: float  # share of the writes that are answered for another order, or as if theirs were not there
+    guards: bool  # halts, clearings of the account, order groups, and changes of one order behind each other
 
     @property
     def shown(self) -> str:
@@ -60,6 +61,7 @@ def drawn(seed: int) -> Options:
     rng = random.Random(f"options {seed}")  # noqa: S311 - the draw of a simulation
     # By a draw of its own, and often none: so what older seeds have met stays as it was.
     stray = random.Random(f"stray {seed}").choice((0.0, 0.0, 0.1, 0.3))  # noqa: S311
+    guards = random.Random(f"guards {seed}").random() < 0.4  # noqa: S311
     dedupe = rng.choice(("forever", "forever", "open_only"))
     horizon_s, skew_ms = rng.choice(((3.0, 2_500), (3.0, 2_500), (12.0, 10_000)))
     # Sending again at once rests on the exchange's memory of ids (P2).
@@ -84,4 +86,5 @@ def drawn(seed: int) -> Options:
         concurrency=rng.choice((1, 2, 4, 8)),
         batch_size=rng.choice(("1", "1", "2", "5", "auto")),
         stray=stray,
+        guards=guards,
     )

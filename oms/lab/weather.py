@@ -62,7 +62,7 @@ class Weather:
         if self.is_calm:
             return WELL
         is_write = request.method != "GET"
-        if is_write and self._options.stray and self._stray.random() < self._options.stray:
+        if is_write and self._options.stray and _names(request) and self._stray.random() < self._options.stray:
             is_deniable = not request.path.endswith(("/orders", "/batched"))  # it is about one order that is there
             return NOT_FOUND if is_deniable and self._stray.random() < 0.6 else SWAPPED
         rng = self._rng
@@ -90,3 +90,10 @@ class Weather:
         if not self.is_calm and self._options.clock_harm and self._rng.random() < 0.05:
             return self._rng.randint(100_000, 9_000_000)
         return self._rng.randint(0, 2_000)
+
+
+def _names(request: Request) -> bool:
+    """Whether the answer names what it is about: those to cancel-all and about order groups do not."""
+    return "/order_groups" not in request.path and not (
+        request.method == "DELETE" and request.path.endswith("/portfolio/events/orders")
+    )

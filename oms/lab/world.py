@@ -64,8 +64,8 @@ __all__ = ["Breach", "Life", "World"]
 TIMEOUT_S = 2.0
 
 
-class Breach(AssertionError):
-    """A promise of oms was broken while it ran."""
+class Breach(BaseException):
+    """A promise of oms was broken while it ran; no Exception, so that nothing of oms answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,9 @@ class World:
             self._bury(oms)
             self.note("crashed", steps.count, steps.crashed_at)
             return Life(verb, steps.count, steps.crashed_at)
+        except BaseException:
+            self._bury(oms)
+            raise
         life = Life(verb, steps.count, report=report, error=error)
         self.note("lived", life.exit_code, steps.count, error.code if error is not None else "")
         return life
@@ -284,7 +287,8 @@ class World:
         connection = self.disk.committed(self.ledger_path)
         try:
             for name in _subjects(request):
-                claims = [json.loads(data) for (data,) in connection.execute(_CLAIMS, (name, name))]
+                body = (request.body or b"").decode()
+                claims = [json.loads(data) for (data,) in connection.execute(_CLAIMS, (name, name, body, name))]
                 if all(claim["signed_ms"] != signed_ms for claim in claims):
                     raise Breach(f"I1: {request.method} of {name} signed at {signed_ms} leaves; on the disk: {claims}")
         finally:
@@ -328,12 +332,19 @@ def _told(oms: Oms, report: Any) -> Iterator[Told]:
 _CLAIMS = """
 SELECT e.data FROM orders o JOIN commands c ON c.order_key = o.key JOIN events e ON e.command_key = c.key
 WHERE e.kind = 'claimed' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind <> 'create')
+UNION ALL
+SELECT e.data FROM actions a JOIN action_events e ON e.action_key = a.key
+WHERE e.kind = 'claimed' AND CASE a.kind WHEN 'group_create' THEN a.body = ? ELSE a.target = ? END
 """
 
 
 def _subjects(request: Request) -> list[str]:
-    """The client_order_ids that a write creates, or the order_ids that it cancels, amends or decreases."""
+    """The client_order_ids that a write creates, or the ids of the orders or the group that it is about."""
     verb = request.path.rpartition("/")[2]
+    if "/order_groups/" in request.path:
+        return [request.path.split("/")[3]]
+    if request.method == "DELETE" and verb == "orders":
+        return [""]  # of the whole account
     if request.body is None:
         return [verb]
     if verb in ("amend", "decrease"):

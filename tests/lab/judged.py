@@ -65,6 +65,21 @@ class Pair:
             database.commit()
         self.rechain()
 
+    def tell_action(self, key: int, kind: str, **said: Any) -> None:
+        """Append an event to an action in the same way."""
+        with closing(sqlite3.connect(self.ledger)) as database:
+            (seq,) = database.execute("SELECT max(seq) + 1 FROM action_events").fetchone()
+            n, head = database.execute(
+                "SELECT event_count + 1, chain_hash FROM actions WHERE key = ?", (key,)
+            ).fetchone()
+            data = json.dumps({"event": kind, **said})
+            hashed = hashlib.sha256(head + f"{key}|{n}|None|1|1|{kind}|{data}".encode()).digest()[:16]
+            database.execute(
+                "INSERT INTO action_events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (seq, key, n, 1, 1, kind, data, hashed)
+            )
+            database.execute("UPDATE actions SET event_count = ?, chain_hash = ? WHERE key = ?", (n, hashed, key))
+            database.commit()
+
     def rechain(self) -> None:
         """Compute every chain anew, so that only what the events say is wrong with them."""
         with closing(sqlite3.connect(self.ledger)) as database:
@@ -116,6 +131,8 @@ def live(world: World) -> None:
     world.cancel(names[0])
     world.cancel(names[1])
     with world.opened() as oms:
+        assert oms.create_group("5", name="guard").exit_code == 0
+        assert oms.trigger_group("guard").exit_code == 0
         assert oms.reconcile().exit_code == 0
 
 

@@ -164,7 +164,26 @@ def no_position(pair: Pair) -> None:
     pair.spoil("DELETE FROM positions")
 
 
+def group_unclaimed(pair: Pair) -> None:
+    pair.spoil("UPDATE wire SET signed_ms = signed_ms + 1 WHERE operation = 'CreateOrderGroup'", side="exchange")
+
+
+def group_triggered_twice(pair: Pair) -> None:
+    with closing(sqlite3.connect(pair.exchange)) as database:
+        values = list(database.execute("SELECT * FROM wire WHERE operation = 'TriggerOrderGroup'").fetchone())
+        values[0] = 9999
+        database.execute(f"INSERT INTO wire VALUES ({', '.join('?' * len(values))})", values)
+        database.commit()
+
+
+def group_not_there(pair: Pair) -> None:
+    pair.spoil("DELETE FROM order_groups", side="exchange")
+
+
 PLANTED: list[tuple[Plant, str, str]] = [
+    (group_unclaimed, "I1", "actions that arrived"),
+    (group_triggered_twice, "I1", "actions that arrived"),
+    (group_not_there, "I9", "groups that must be there"),
     (other_account, "I16", "whose account both are"),
     (doubled, "I3", "orders under one id"),
     (lost_there, "I9", "orders that must be there"),

@@ -287,9 +287,16 @@ def opened_later(pair: Pair) -> None:
     pair.spoil(f"UPDATE epochs SET opened_at_us = {last} - 1 WHERE epoch = 2")
 
 
-def halted_earlier(pair: Pair) -> None:
-    last = "(SELECT max(at_us) FROM events WHERE kind = 'claimed')"
+def halted_before(pair: Pair, kind: str) -> None:
+    last = (
+        "(SELECT max(e.at_us) FROM events e JOIN commands c ON c.key = e.command_key"
+        f" WHERE e.kind = 'claimed' AND c.kind = '{kind}')"
+    )
     pair.spoil(f"INSERT INTO controls (name, reason, at_us) SELECT 'halt', 'by hand', {last} - 1")
+
+
+def halted_earlier(pair: Pair) -> None:
+    halted_before(pair, "create")
 
 
 def out_of_time(pair: Pair) -> None:
@@ -305,7 +312,45 @@ def work_left(pair: Pair) -> None:
     pair.spoil("UPDATE commands SET state = 'queued' WHERE key = 1")
 
 
+# -- actions ----------------------------------------------------------------------------------------------------------
+
+
+def changed_action(pair: Pair) -> None:
+    pair.spoil("UPDATE action_events SET at_us = at_us + 1 WHERE kind = 'done'")
+
+
+def lost_action(pair: Pair) -> None:
+    pair.spoil("DELETE FROM actions WHERE key = 1")
+
+
+def other_state_of_an_action(pair: Pair) -> None:
+    pair.spoil("UPDATE actions SET state = 'refused' WHERE key = 1")
+
+
+def other_request_of_an_action(pair: Pair) -> None:
+    pair.spoil("UPDATE actions SET body = '{}' WHERE kind = 'group_create'")
+
+
+def group_made_again(pair: Pair) -> None:
+    pair.tell_action(1, "claimed", attempt=2, epoch=1, signed_ms=1)
+
+
+def absent_too_early(pair: Pair) -> None:
+    pair.tell_action(1, "effect_missing", as_of_ms=7, fence_ms=7)
+
+
+def action_left(pair: Pair) -> None:
+    pair.spoil("UPDATE actions SET state = 'queued' WHERE key = 1")
+
+
 PLANTED: list[tuple[Plant, str, str]] = [
+    (changed_action, "I12", "chains of actions"),
+    (lost_action, "I12", "chains of actions"),
+    (other_state_of_an_action, "I12", "actions against their events"),
+    (other_request_of_an_action, "I12", "actions against their events"),
+    (group_made_again, "I10", "moves of actions"),
+    (absent_too_early, "I8", "ends of actions in doubt"),
+    (action_left, "I23", "no action left to do"),
     (other_revision, "I22", "revision and kind of the file"),
     (two_revisions, "I22", "revision and kind of the file"),
     (other_kind_of_file, "I22", "revision and kind of the file"),
@@ -379,6 +424,11 @@ def test_a_rechained_lie_is_found_by_what_it_says(pair: Pair) -> None:
     trade_counted_twice(pair)
     assert found_by(pair, "chains of events") == ()
     assert found_by(pair, "trades of the ledger")
+
+
+def test_a_halt_does_not_stop_cancels(pair: Pair) -> None:
+    halted_before(pair, "cancel")
+    assert pair.judged() == []
 
 
 def test_unfinished_work_is_no_breach_while_it_may_be_under_way(pair: Pair) -> None:

@@ -48,6 +48,26 @@ def test_answers_to_other_requests_and_false_denials_are_part_of_the_weather(fol
         assert sum(outcome.met[name] for outcome in outcomes) >= least, name
 
 
+GUARDS = {
+    *("halt", "unhalt", "clear", "cancel_account", "amend", "decrease"),
+    *("create_group", "trigger_group", "reset_group", "limit_group", "delete_group"),
+}
+
+
+@pytest.mark.timeout(300)
+def test_halts_clearings_and_order_groups_are_part_of_what_happens(folder: Path) -> None:
+    guarded = [seed for seed in range(100) if drawn(seed).guards]
+    assert 30 < len(guarded) < 50
+    lived: set[str] = set()
+    for seed in guarded:
+        outcome = run(seed, folder / str(seed))
+        assert outcome.breaches == []
+        lived |= {line.split()[2] for line in outcome.trace if " live " in line}
+        if lived >= GUARDS:
+            break
+    assert lived >= GUARDS
+
+
 # 324: nothing was ever seen of the account, and the API key was changed: only the first key's reading proves anything.
 # 5000041: a lost ledger had amended an order that then was canceled; the judge held its count to the next one's record.
 @pytest.mark.parametrize("seed", [324, 5000041])

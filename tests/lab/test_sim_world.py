@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oms.errors import EpochLost, LedgerBusy
@@ -12,7 +13,12 @@ from oms.lab.crash import Steps
 from oms.lab.judge import judge
 from oms.lab.network import WELL, Fate
 from oms.lab.weather import NOT_FOUND, SWAPPED
-from oms.lab.world import Life, World
+from oms.lab.world import Breach, Life, World
+from oms.ledger import actions
+from oms.ledger.actions import ActionEntry
+from oms.ledger.ledger import Ledger
+from oms.lifecycle.actions import apply_action
+from oms.lifecycle.events import Claimed
 from oms.sandbox.knobs import Knobs
 from oms.venue.transport import Request
 
@@ -142,6 +148,37 @@ def test_a_cancel_that_meets_404_while_its_order_rests_is_made_again(folder: Pat
         assert [order.now.status for order in world.exchange.state.accounts[world.exchange.state.user_id].orders] == [
             "canceled"
         ]
+
+
+def test_changes_that_wait_in_a_halt_come_to_what_was_asked_last(folder: Path) -> None:
+    with World(folder) as world:
+        world.live("submit", [{**ROWS[0], "client_order_id": "a"}])
+        world.live("halt", "to see")
+        for verb, change in (
+            ("amend", {"count": "9", "price": "0.02"}),
+            ("decrease", {"to": "5"}),
+            ("amend", {"count": "3"}),
+        ):
+            assert world.live(verb, "a", **change).exit_code == 6, verb
+        assert not any(" send POST /portfolio/events/orders/" in line for line in world.trace)
+        world.live("unhalt")
+        world.live("drain")
+        assert world.live("reconcile").exit_code == 0
+        (order,) = world.exchange.state.accounts[world.exchange.state.user_id].orders
+        assert (order.now.remaining_e2, order.now.price_e4) == (300, 200)
+        assert judge(world.ledger_path, world.exchange_path, is_settled=True, told=world.told) == []
+
+
+def test_an_action_that_is_not_on_the_disk_when_it_leaves_is_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def claim(ledger: Ledger, entry: ActionEntry, signed_ms: int, now_us: int, **more: object) -> ActionEntry:
+        claimed = Claimed(attempt=1, epoch=ledger.epoch or 0, signed_ms=signed_ms, at_us=now_us)
+        return msgspec.structs.replace(entry, action=apply_action(entry.action, claimed))
+
+    monkeypatch.setattr(actions, "claim", claim)
+    with World(folder) as world, pytest.raises(Breach, match="I1: POST of create"):
+        world.live("create_group", "5")
 
 
 def test_what_has_left_arrives_after_its_sender_has_died(folder: Path) -> None:

@@ -34,6 +34,7 @@ _REQUESTS = f"""
 SELECT seq, at_us, method, path, operation, signed_ms, client_order_ids, body_sha256, arrival_of FROM wire
 WHERE method <> 'GET' AND (key_id IS NULL OR key_id IN (SELECT key_id FROM keys WHERE user_id = {_MINE})) ORDER BY seq
 """  # noqa: S608
+_GROUPS = "SELECT group_id FROM order_groups ORDER BY n"
 _USER = "SELECT value AS user_id FROM meta WHERE name = 'user_id'"
 CREATES = ("CreateOrderV2", "BatchCreateOrdersV2")
 _ARRIVED = "SELECT client_order_ids FROM wire WHERE operation IN ('CreateOrderV2', 'BatchCreateOrdersV2')"
@@ -60,6 +61,7 @@ class Book:
     positions: dict[Position, int]
     subaccounts: frozenset[int] | None = None  # whose positions were read; None: of all
     requests: list[Row] | None = None  # writes that arrived, in order; None where nobody keeps a log of them
+    groups: frozenset[str] | None = None  # every order group that ever was; None: nobody says
     as_of_ms: int | None = None  # what came later may be missing; None: nothing is
     unread: list[str] = field(default_factory=list)  # what could not be read
     users: frozenset[str] = frozenset()  # whose orders these are; empty: nobody says
@@ -84,7 +86,13 @@ def count_orders(exchange: Path) -> int:
 def _from_file(database: sqlite3.Connection, _: Path) -> Book:
     held = {(row["ticker"], row["subaccount"]): row["position_e2"] for row in rows(database, _POSITIONS)}
     users = frozenset(row["user_id"] for row in rows(database, _USER))
-    return Book(rows(database, _ORDERS), rows(database, _TRADES), held, requests=rows(database, _REQUESTS), users=users)
+    groups = frozenset(row["group_id"] for row in rows(database, _GROUPS))
+    return Book(
+        *(rows(database, _ORDERS), rows(database, _TRADES), held),
+        requests=rows(database, _REQUESTS),
+        groups=groups,
+        users=users,
+    )
 
 
 # -- bodies ---------------------------------------------------------------------------------------------------------

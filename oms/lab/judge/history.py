@@ -245,10 +245,11 @@ def no_run_outlives_the_next(case: Case) -> Said:
 
 
 def nothing_is_claimed_while_halted(case: Case) -> Said:
-    """I16, of a halt that still stands."""
+    """I16, of a halt that still stands; it stops everything but cancels."""
     for halt in (row for row in case.ledger["controls"] if row["name"] == "halt"):
         for event, name in _claims(case):
-            if event["at_us"] > halt["at_us"]:
+            command = case.commands.get(event["command_key"])
+            if event["at_us"] > halt["at_us"] and (command is None or command["kind"] != "cancel"):
                 yield name, f"{name} was claimed {event['at_us'] - halt['at_us']} us after sending had been halted"
 
 

@@ -32,6 +32,8 @@ TABLES = {
     "fills": "trade_id",
     "positions": "ticker",
     "controls": "name",
+    "actions": "key",
+    "action_events": "seq",
 }
 _WAIT_S = 10
 
@@ -127,7 +129,7 @@ def _ledger(database: sqlite3.Connection, path: Path) -> Ledger:
     if found.is_known:
         for table, order in TABLES.items():
             found.tables[table] = rows(database, f"SELECT * FROM {table} ORDER BY {order}")  # noqa: S608 - own names
-        for event in found["events"]:
+        for event in (*found["events"], *found["action_events"]):
             event["said"] = said(event["data"])
     return found
 

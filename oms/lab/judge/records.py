@@ -48,6 +48,9 @@ def numbers_are_whole(case: Case) -> Said:
                 case.name(event["order_key"]),
                 f"event {event['n']} ({event['kind']}) holds a number that is not whole",
             )
+    for event in case.ledger["action_events"]:
+        if event["said"] is None:
+            yield None, f"event {event['n']} of action {event['action_key']} holds a number that is not whole"
 
 
 def batches_are_whole(case: Case) -> Said:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oms.lab.judge import agreement, history, records, wire
+from oms.lab.judge import actions, agreement, history, records, wire
 from oms.lab.judge.book import Raw, read_book
 from oms.lab.judge.case import Case, Said, prepare
 from oms.lab.judge.finding import Finding
@@ -108,6 +108,7 @@ _THINGS = {
     "trades": "trades at the exchange",
     "fills": "trades",
     "told": "answers",
+    "action_events": "events of actions",
 }
 
 
@@ -169,14 +170,20 @@ RULES = (
     Rule("I16", "claims while halted", history.nothing_is_claimed_while_halted, "events", _BREACH, "clock"),
     Rule("I16", "claims past their time", history.nothing_is_claimed_past_its_time, "events", _BREACH),
     Rule("I13", "what callers were told", history.what_was_told_is_there, "told", _BREACH, "told"),
+    Rule("I12", "chains of actions", actions.chains_are_intact, "action_events", _DAMAGE),
+    Rule("I12", "actions against their events", actions.rows_follow_from_events, "actions", _DAMAGE),
+    Rule("I10", "moves of actions", actions.moves_are_allowed, "action_events", _BREACH),
+    Rule("I8", "ends of actions in doubt", actions.absence_is_fenced, "action_events", _BREACH),
     Rule("I16", "whose account both are", agreement.both_are_of_one_account, "there", _STRANGE, "account"),
     Rule("I3", "orders under one id", agreement.no_order_is_doubled, "there", _BREACH, "exchange"),
     Rule("I9", "orders that must be there", agreement.no_order_is_lost, "orders", _BREACH, "exchange"),
     Rule("I4", "orders that must be here", agreement.no_order_is_unknown, "there", _BREACH, "exchange"),
     Rule("I9", "order_ids", agreement.order_ids_agree, "orders", _BREACH, "exchange"),
     Rule("I21", "orders made elsewhere", agreement.no_stranger_is_adopted, "there", _BREACH, "exchange"),
+    Rule("I9", "groups that must be there", actions.groups_are_there, "actions", _BREACH, "exchange"),
     Rule("I10", "fill_count on both sides", agreement.nothing_is_ahead_of_the_exchange, "orders", _BEHIND, "exchange"),
     Rule("I1", "requests that arrived", wire.every_request_was_claimed, "requests", _BREACH, "record"),
+    Rule("I1", "actions that arrived", actions.every_request_was_claimed, "requests", _BREACH, "record"),
     Rule("I5", "bytes that arrived", wire.every_attempt_sends_the_same, "requests", _BREACH, "log"),
     Rule("I24", "requests in a second", wire.no_tight_loop, "requests", _BREACH, "log"),
     Rule("I8", "rejected and unsent orders", agreement.endings_are_true, "orders", _BEHIND, "level"),
@@ -185,6 +192,7 @@ RULES = (
     Rule("I11", "trades on both sides", agreement.trades_agree, "trades", _BEHIND, "level"),
     Rule("I23", "positions", agreement.positions_agree, "positions", _BEHIND, "level"),
     Rule("I23", "nothing left to do", agreement.nothing_is_left_to_do, "commands", _UNFINISHED, "quiet"),
+    Rule("I23", "no action left to do", actions.nothing_is_left_to_do, "actions", _UNFINISHED, "quiet"),
 )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 
+from oms.lab.judge import actions
 from oms.lab.judge.book import CREATES
 from oms.lab.judge.case import Case, Said
 from oms.lab.judge.reading import Row
@@ -18,6 +19,7 @@ def every_request_was_claimed(case: Case) -> Said:
             continue
         subject = name if command["kind"] == "create" else case.orders[name]["order_id"]
         claimed[subject, said["signed_ms"]] += 1
+    claimed.update(actions.sends(case))
     cancels = {said["signed_ms"] for event, said in case.history() if _is_cancel(case, event)}
     for request in case.requests:
         if request["operation"] == "BatchCancelOrdersV2" and case.is_alone and request["signed_ms"] not in cancels:

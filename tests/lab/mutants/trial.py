@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import oms
+from oms.lab.world import Breach
 from oms.venue import account
 from tests.lab.mutants import changing, sockets, stories
 from tests.lab.mutants.planting import Trial
@@ -47,7 +48,7 @@ def lived(story: stories.Story, folder: Path) -> dict[str, Any]:
     """A story; what oms should never raise is a breach as well."""
     try:
         return told(story(folder))
-    except Exception as exc:
+    except (Exception, Breach) as exc:
         return told(([f"{type(exc).__name__}: {exc}"], 1, 1))
 
 

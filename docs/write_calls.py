@@ -1,4 +1,4 @@
-"""Writes the calls of `Oms` in docs/python.md from the signatures and docstrings of the program.
+"""Writes the calls of `Oms`, and those of `Line`, in docs/python.md from the signatures and docstrings of the program.
 
 python docs/write_calls.py           rewrite what is written by machine
 python docs/write_calls.py --check   say whether it is in step (exit 1 if not)
@@ -13,10 +13,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from oms.app import Oms
+from oms.app.line import Line
 
 WIDTH = 80
 PAGE = Path(__file__).resolve().parent / "python.md"
-BLOCK = re.compile(r"(<!-- written: calls ([a-z_ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- written: calls ([A-Za-z_. ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def written(text: str) -> str:
@@ -27,11 +28,19 @@ def written(text: str) -> str:
 def missing(text: str) -> set[str]:
     """Public calls that the page does not name."""
     named = {name for block in BLOCK.finditer(text) for name in block[2].split()}
-    return {name for name, _ in inspect.getmembers(Oms, callable) if not name.startswith("_")} - named
+    return {name for kind in ("", "Line.") for name in _public(kind)} - named
+
+
+def _public(kind: str) -> list[str]:
+    found = inspect.getmembers(Line if kind else Oms, lambda member: callable(member) or isinstance(member, property))
+    return [kind + name for name, _ in found if not name.startswith("_")]
 
 
 def _call(name: str) -> str:
-    call = getattr(Oms, name)
+    call = getattr(Line if name.startswith("Line.") else Oms, name.removeprefix("Line."))
+    if isinstance(call, property):
+        returned = _type(inspect.signature(call.fget).return_annotation) if call.fget is not None else ""
+        return f"\n```text\n{name}: {returned}\n```\n\n{inspect.getdoc(call)}\n"
     parameters = list(_parameters(call))
     given = ", ".join(parameters)
     if len(given) > WIDTH:
@@ -45,6 +54,10 @@ def _parameters(call: object) -> Iterator[str]:
     starred = False
     for parameter in inspect.signature(call).parameters.values():
         if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            starred = True
+            yield f"*{parameter.name}: {_type(parameter.annotation)}"
             continue
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             starred = True

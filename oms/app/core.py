@@ -9,7 +9,7 @@ from oms.app import views
 from oms.app.tally import Memory
 from oms.config import Config, load
 from oms.config.values import MAX_SECONDS
-from oms.errors import InputError, LedgerMissing
+from oms.errors import InputError, LedgerBusy, LedgerMissing
 from oms.interrupt import Interrupt
 from oms.ledger import listing, queries
 from oms.ledger.ledger import Ledger, open_ledger
@@ -17,6 +17,7 @@ from oms.records import OrderRecord, Progress
 from oms.venue.clock import system_now_us
 
 if TYPE_CHECKING:
+    from oms.app.line import Line
     from oms.app.runs import Runs
     from oms.submitter.ports import Ports
 
@@ -40,6 +41,7 @@ class Core:
         self._has_sent = False
         self._memory = memory or Memory()
         self._ports = ports
+        self._line: Line | None = None
         self._now_us = system_now_us if ports is None else ports.now_us
 
     @classmethod
@@ -71,12 +73,17 @@ class Core:
         return ledger is None or queries.totals(ledger).doubtful > 0
 
     def close(self) -> None:
-        """Close the ledger and let go of its locks; harmless twice. Waits up to 10 s for hooks to be told."""
-        if self._memory.courier is not None:
-            self._memory.courier.close()
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
+        """Close an open line, the ledger, and let go of its locks; harmless twice. Hooks have up to 10 s to be told."""
+        line, self._line = self._line, None
+        try:
+            if line is not None:
+                line.close()
+        finally:
+            if self._memory.courier is not None:
+                self._memory.courier.close()
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +109,11 @@ class Core:
             return None
 
     def _runs(self, ledger: Ledger) -> "Runs":
+        if self._line is not None and self._line.is_running:
+            raise LedgerBusy(
+                "a line of this Oms is open, and sends from its ledger",
+                hint="close it first, or use another Oms: that waits for it as for another process",
+            )
         from oms.app.runs import Runs  # the HTTP client and the key's cryptography: not for reading a ledger
 
         self._has_sent = True

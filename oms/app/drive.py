@@ -13,6 +13,7 @@ from oms.app.session import Report, Session
 from oms.errors import CredentialsError, ReadFailed
 from oms.ledger import queries
 from oms.ledger.claim import Desk, Scope, withdraw_expired
+from oms.ledger.tray import Tray
 from oms.lifecycle.states import CommandState, Resend
 from oms.records import Progress, Stop
 from oms.submitter.run import Run, SendSettings
@@ -26,8 +27,12 @@ _GRACE_S = 10.0
 class Drive:
     """Sending and resolving, in turn, over one session."""
 
-    def __init__(self, session: Session, scope: Scope, progress: Report, total: int | None = None) -> None:
+    def __init__(
+        self, session: Session, scope: Scope, progress: Report, total: int | None = None, tray: Tray | None = None
+    ) -> None:
+        """With a `tray` it goes on until that is closed."""
         self._session = session
+        self._tray = tray
         self._progress = progress
         self._total = total
         submit = session.config.submit
@@ -40,7 +45,7 @@ class Drive:
             timeout_s=session.config.venue.timeout_s,
         )
         limits = limiting(session.config, session.ledger, session.venue)
-        self._run = Run(self._desk, session.venue, settings, session.interrupt, self._sent, session.ports, limits)
+        self._run = Run(self._desk, session.venue, settings, session.interrupt, self._sent, session.ports, limits, tray)
 
     @property
     def stop(self) -> Stop | None:
@@ -55,6 +60,9 @@ class Drive:
             if self.stop is None:
                 resolve_once(self._session, self._progress)
                 self._run.drain()
+                self._stay()
+            if self._tray is not None:
+                self._tray.end(why="" if self.stop is None else self.stop.message)
             if self._may_resolve():
                 resolve_all(self._session, self._progress, self._send_more)
                 with suppress(ReadFailed, CredentialsError):
@@ -62,6 +70,14 @@ class Drive:
             withdraw_expired(self._session.ledger, self._session.venue.clock.now_us())
         finally:
             self._run.close()
+
+    def _stay(self) -> None:
+        """While more may be handed in: resolve what fell in doubt, and send on."""
+        while self.stop is None and self._tray is not None and self._tray.is_open:
+            resolve_once(self._session, self._progress)
+            self._run.resolved(undecided(self._session))
+            if self.stop is None:
+                self._run.drain()
 
     def send(self) -> None:
         """Send what is in scope now, before anything is asked of the exchange; `go` does the rest."""

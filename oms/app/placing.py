@@ -1,12 +1,12 @@
 """The verbs of `Oms` that place orders: record first, then send each once (P1, P2)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from oms.app import intake, reports
-from oms.app.core import Core, Report, silent
+from oms.app.core import LOCK_WAIT_S, Core, Report, silent
 from oms.app.questions import Preview, ResumePrompt, stale
 from oms.app.retry import next_retry
 from oms.app.tally import Ended
@@ -23,7 +23,7 @@ from oms.records import (
 from oms.units import format_dollars
 
 if TYPE_CHECKING:
-    pass
+    from oms.app.line import Line
 
 _TWINS = (
     "{} equal orders recorded earlier are not finished, and this one is new beside them: give a --client-order-id or a"
@@ -80,6 +80,36 @@ class Placing(Core):
             if known is not None and send:
                 self._ask_stale(known.key, resume)
             return self._submit(offer, ttl_s, send=send, wait=wait, confirm=confirm, progress=progress or silent)
+
+    def line(self) -> "Line":
+        """Open a line: a run that stays, and takes orders one by one (`Line.place`) until it is closed.
+
+        For a bot, to which every millisecond counts: the account is read once, here, and an order is on its way one
+        commit later. It sends what is recorded from now on, by other processes too; what is older waits for `drain`.
+        Meanwhile this object only records, reads and halts. Raises LedgerBusy where another run keeps the ledger for
+        30 s; where sending may not begin, the line has ended and `Line.stop` tells why.
+        """
+        from oms.app.line import Line
+
+        ledger = self._open(create=True)
+        began_us = self._now_us()
+        runs = self._runs(ledger)
+        scope = Scope(newer_than=listing.newest_batch_key(ledger))
+        self._line = Line(
+            self._offer_of_line,
+            self._ttl_us,
+            lambda tray: runs.send("submit", scope, silent, is_done=lambda: False, tray=tray, wait_s=LOCK_WAIT_S),
+            lambda ended: reports.of_drain(ledger, ended, began_us),
+        )
+        return self._line
+
+    def _offer_of_line(
+        self, orders: Sequence[Mapping[str, object]], batch: str | None, order_group: str | None
+    ) -> intake.Offer:
+        offer = intake.offer_objects(orders, batch, "api", self._now_us(), self._grouping(order_group))
+        if self.config.limits.is_any and self._known(offer.batch(None)) is None:
+            self._hold(self._open(create=False), offer.intents)
+        return offer
 
     def retry(
         self, batch: str, *, ttl_s: int | None = None, wait: bool = True, progress: Report | None = None

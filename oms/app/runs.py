@@ -21,6 +21,7 @@ from oms.ledger.check import check_tail
 from oms.ledger.claim import Scope, open_run
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
+from oms.ledger.tray import Tray
 from oms.lifecycle import events as e
 from oms.lifecycle import replay
 from oms.lifecycle.actions import ActionRecorded
@@ -57,19 +58,22 @@ class Runs:
         total: int | None = None,
         look_at: Sequence[int] = (),
         others: Sequence[ActionRecorded] = (),
+        tray: Tray | None = None,
+        wait_s: float | None = None,
     ) -> Ended:
-        """Send what is in scope, or wait until the process that holds the lock has done it.
+        """Send what is in scope, or wait (at most `wait_s`) until the process that holds the lock has done it.
 
         The orders of the keys `look_at` are read once afterwards: what an amend made of one is not all in its answer.
         `others` are cancels of orders that were not placed here: recorded first, sent like those of earlier runs.
+        With a `tray` the run stays until that is closed.
         """
         ended = Ended(Tally(), [])
         before = queries.halt_reason(self._ledger) if scope.despite_halt else None
         try:
-            with self._session(purpose, progress, None if wait else 0.0, is_done, ended) as session:
+            with self._session(purpose, progress, wait_s if wait else 0.0, is_done, ended) as session:
                 if session is not None:
                     record_cancels(session, others)
-                    drive = Drive(session, scope, progress, total)
+                    drive = Drive(session, scope, progress, total, tray)
                     drive.go()
                     _look_at(session, look_at)
                     ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop, scope, before)
@@ -77,7 +81,7 @@ class Runs:
         except CredentialsError as exc:
             ended.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
         except LedgerBusy as exc:
-            if not self._ledger.locks.writer.is_held:
+            if not self._ledger.locks.writer.is_held and tray is None:
                 self._note_busy(ended, exc, wait)
             else:
                 raise

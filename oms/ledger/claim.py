@@ -16,7 +16,7 @@ from oms.errors import LedgerDamaged
 from oms.intake.intents import body_digest
 from oms.ledger import schema
 from oms.ledger.append import Fact, append
-from oms.ledger.bulk import execute
+from oms.ledger.bulk import execute, placeholder
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
 from oms.lifecycle import events as e
@@ -53,6 +53,8 @@ class Now:
 
 # True: claim it. False: not now, and nothing behind it. Else the event that ends it unsent.
 Admit = Callable[[Entry], bool | e.Withdrawn]
+# Records what somebody hands to this run, in the turn's transaction; the number of the newest event it wrote, or 0.
+Record = Callable[[Connection], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,12 @@ class Desk:
         want: int,
         now: Now,
         admit: Admit = lambda _: True,
+        record: Record = lambda _: 0,
     ) -> Turn:
         """Record the answers and claim up to `want` more; durable on return.
 
         `admit` is asked for each candidate in order and may say no (no rate token left): claiming ends there. Or it
-        gives the event that ends the candidate unsent (over a limit).
+        gives the event that ends the candidate unsent (over a limit). What `record` records may be claimed at once.
         Raises EpochLost, LedgerReplaced, LedgerFailed; then nothing may be sent any more.
         """
         self._ledger.check_place()
@@ -93,13 +96,14 @@ class Desk:
             self._ledger.compare_epoch(newest_epoch)
             is_halted = is_halted or self._ledger.halt.is_set()
             in_tail = 0 <= (tail_ms or 0) - now.signed_ms <= _LONGEST_TAIL_MS
+            recorded_seq = record(connection)
             claims: list[Fact] = []
             if want > 0 and not is_halted and not in_tail:
                 claims = self._claims(connection, want, now, admit, has_changes=bool(has_changes))
             elif want > 0 and has_changes and (self._scope.despite_halt or not is_halted):
                 claims, _ = self._cancels(connection, want, now, admit)
             appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
-        self._ledger.note_seq(appended.newest_seq)
+        self._ledger.note_seq(appended.newest_seq or recorded_seq)
         self._ledger.tend()
         self._ledger.on_moved(appended.entries.values())
         claimed = [appended.entries[f.entry.command_key] for f in claims if isinstance(f.event, e.Claimed)]
@@ -224,12 +228,14 @@ class Desk:
 
     def _batches(self, connection: Connection) -> Iterator[int]:
         """The batches of this run's scope that have queued creates, oldest first, by one index step each."""
-        before_first = min([self._scope.newer_than, *(key - 1 for key in self._scope.batches)])
-        found = connection.execute(_NEXT_BATCH, {"last": before_first}).scalar()
-        while found is not None:
-            if self._scope.has(found) and connection.execute(_MAY_BE_CLAIMED, {"key": found}).scalar():
+        mark = placeholder(connection)
+        found: int | None = min([self._scope.newer_than, *(key - 1 for key in self._scope.batches)])
+        while True:
+            found = execute(connection, _NEXT_BATCH + mark, (found,)).fetchone()[0]
+            if found is None:
+                return
+            if self._scope.has(found) and execute(connection, _MAY_BE_CLAIMED + mark, (found,)).fetchone()[0]:
                 yield found
-            found = connection.execute(_NEXT_BATCH, {"last": found}).scalar()
 
 
 def _claim(entry: Entry, now: Now, epoch: int | None) -> Fact:
@@ -280,12 +286,10 @@ _STATE_OF_TURN = (
 )
 # A tail that ends later than any was noted by a clock that has been set back since: it is over.
 _LONGEST_TAIL_MS = 600_000
-_MAY_BE_CLAIMED = text(
-    f"SELECT count(*) FROM batches WHERE key = :key AND state = 'recorded' AND NOT {schema.IS_STRANGE_SQL}"  # noqa: S608
-)
-_NEXT_BATCH = text(
+_MAY_BE_CLAIMED = f"SELECT count(*) FROM batches WHERE state = 'recorded' AND NOT {schema.IS_STRANGE_SQL} AND key = "  # noqa: S608
+_NEXT_BATCH = (
     f"SELECT min(batch_key) FROM commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued'"  # noqa: S608
-    " AND kind = 'create' AND batch_key > :last"
+    " AND kind = 'create' AND batch_key > "
 )
 _CLAIMABLE_CANCEL = text(
     f"SELECT count(*) FROM commands JOIN orders ON orders.key = commands.order_key WHERE {_UNFINISHED_C}"  # noqa: S608

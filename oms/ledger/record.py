@@ -7,18 +7,18 @@ claimed. What a crash left in `recording` is deleted by whoever next takes the r
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.engine import Connection
 
 from oms.errors import InputError
 from oms.intake import ids
 from oms.intake.intents import Intent
 from oms.ledger import schema
-from oms.ledger.bulk import execute
+from oms.ledger.bulk import execute, insert_rows, placeholder
 from oms.ledger.chunk import Keys, insert_chunk, newest, prepare
 from oms.ledger.ledger import Ledger
 from oms.ledger.strangers import hold_back
@@ -98,12 +98,38 @@ def record(
             raise
 
 
+def record_within(
+    connection: Connection,
+    batch: NewBatch,
+    intents: Sequence[Intent],
+    now_us: int,
+    check_new: Callable[[], None] = lambda: None,
+) -> tuple[RecordedBatch, int]:
+    """Record a short batch in the transaction of the run that sends; also the number of its last event, 0 if known.
+
+    Needs no lock: keys are given out in here, and whoever else records looks at them again in its own transaction.
+    Raises InputError as `record` does, and what `check_new` raises where the batch is new, before anything is written.
+    """
+    assert batch.may_share_rows
+    assert 0 < batch.row_count == len(intents) <= CHUNK
+    known = _known(connection, batch)
+    if known is not None:
+        return known, 0
+    check_new()
+    _check_ids(connection, intents)
+    key: int = execute(connection, _NEXT_BATCH_KEY).fetchone()[0]
+    keys, seq = newest(connection)
+    _insert_batch(connection, batch, key, "recorded", now_us)
+    seq = insert_chunk(connection, prepare(keys, key, 1, intents, batch.ttl_us, now_us), seq)
+    hold_back(connection, key, batch.key, now_us)
+    return RecordedBatch(key, now_us, False), seq
+
+
 def _record_chunks(
     ledger: Ledger, batch: NewBatch, intents: Iterator[Intent], now_us: int, progress: Callable[[int], None]
 ) -> RecordedBatch:
     with ledger.read() as connection:
-        # Orders and batches are recorded by one process at a time: nobody else takes these keys.
-        key: int = execute(connection, "SELECT coalesce(max(key), 0) + 1 FROM batches").fetchone()[0]
+        key: int = execute(connection, _NEXT_BATCH_KEY).fetchone()[0]
         keys, _ = newest(connection)
     assert batch.row_count > 0
     done, is_long = 0, batch.row_count > CHUNK
@@ -112,10 +138,13 @@ def _record_chunks(
         assert 0 < len(part) <= batch.row_count - done, "other intents than the batch has rows"
         chunk = prepare(keys, key, done + 1, part, batch.ttl_us, now_us)
         with ledger.gated_write() as connection:
-            if done == 0:
-                _insert_batch(connection, batch, key, "recording" if is_long else "recorded", now_us)
+            found = key
+            if done == 0:  # until then a run that sends may have recorded another batch
+                found = execute(connection, _NEXT_BATCH_KEY).fetchone()[0]
+                _insert_batch(connection, batch, found, "recording" if is_long else "recorded", now_us)
             keys, seq = newest(connection)
-            if keys != chunk.behind:  # a cancel was recorded meanwhile
+            if (found, keys) != (key, chunk.behind):  # so has it, or a cancel was recorded meanwhile
+                key = found
                 chunk = prepare(keys, key, done + 1, part, batch.ttl_us, now_us)
             seq = insert_chunk(connection, chunk, seq)
             if not is_long:
@@ -171,20 +200,15 @@ def _delete_some(ledger: Ledger, batch_key: int) -> bool:
         return bool(some)
 
 
+_BATCH_COLUMNS = (
+    *("key", "batch_key", "name", "source", "state", "content_digest", "row_count", "created_at_us", "retry_of"),
+)
+
+
 def _insert_batch(connection: Connection, batch: NewBatch, key: int, state: str, now_us: int) -> None:
-    connection.execute(
-        insert(schema.batches).values(
-            key=key,
-            batch_key=batch.key.hex(),
-            name=batch.name,
-            source=batch.source,
-            state=state,
-            content_digest=batch.content_digest,
-            row_count=batch.row_count,
-            created_at_us=now_us,
-            retry_of=batch.retry_of.hex() if batch.retry_of is not None else None,
-        )
-    )
+    retry_of = batch.retry_of.hex() if batch.retry_of is not None else None
+    what = (batch.key.hex(), batch.name, batch.source, state, batch.content_digest, batch.row_count, now_us, retry_of)
+    insert_rows(connection, "batches", _BATCH_COLUMNS, [(key, *what)])
 
 
 # -- checks against what is recorded --------------------------------------------------------------------------------
@@ -224,11 +248,45 @@ def _check_own_id(ledger: Ledger, intent: Intent) -> None:
             .where(schema.orders.c.client_order_id == intent.client_order_id, _b.state == "recorded")
         ).one_or_none()
     if row is not None:
+        raise _id_taken(intent.client_order_id, row.row, row.name or row.batch_key[:16])
+
+
+def _known(connection: Connection, batch: NewBatch) -> RecordedBatch | None:
+    """As `_existing`, in a transaction that writes: there a recording that is under way has to be seen as well."""
+    query = f"SELECT state FROM batches WHERE batch_key = {placeholder(connection)}"  # noqa: S608
+    row = execute(connection, query, (batch.key.hex(),)).fetchone()
+    if row is None:
+        return None
+    if row[0] == "recording":
         raise InputError(
-            f"client_order_id {intent.client_order_id} belongs to row {row.row} of batch"
-            f" {row.name or row.batch_key[:16]!r}; nothing was recorded",
-            hint="an id is never used twice: give the new order another one, or none",
+            f"batch {batch.name or batch.key.hex()[:16]!r} is being recorded by another process right now;"
+            " nothing was recorded by this one",
+            hint="say it again when that process is done",
         )
+    return _existing(connection, batch.key, batch.content_digest)
+
+
+def _check_ids(connection: Connection, intents: Sequence[Intent]) -> None:
+    """Raise InputError where an id that a caller brought is taken, if only by a recording that is under way."""
+    query = _ROW_OF_ID + placeholder(connection)
+    for intent in intents:
+        row = execute(connection, query, (intent.client_order_id,)).fetchone() if intent.own_id else None
+        if row is not None:
+            raise _id_taken(intent.client_order_id, row[0], row[1] or row[2][:16])
+
+
+def _id_taken(client_order_id: str, row: int, batch: str) -> InputError:
+    return InputError(
+        f"client_order_id {client_order_id} belongs to row {row} of batch {batch!r}; nothing was recorded",
+        hint="an id is never used twice: give the new order another one, or none",
+    )
+
+
+_NEXT_BATCH_KEY = "SELECT coalesce(max(key), 0) + 1 FROM batches"
+_ROW_OF_ID = (
+    "SELECT o.row, b.name, b.batch_key FROM orders AS o JOIN batches AS b ON b.key = o.batch_key"
+    " WHERE o.client_order_id = "
+)
 
 
 def _shared(ledger: Ledger, digest: bytes, intent: Intent) -> InputError:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from oms.intake import ids
 from oms.ledger import schema
 from oms.ledger.append import Fact, append
+from oms.ledger.bulk import execute
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
@@ -69,7 +70,7 @@ _NOTE = text(
 def hold_back(connection: Connection, batch: int, key: bytes, now_us: int) -> None:
     """Hold a batch back where the exchange has shown orders of it, or retries of it. In the transaction that makes it
     claimable."""
-    if connection.execute(_ANY).scalar() is None:
+    if execute(connection, "SELECT 1 FROM strangers LIMIT 1").fetchone() is None:
         return
     first_ms = connection.execute(_SEEN_OF, {"batch": batch}).scalar()
     if connection.execute(_ANY_DERIVED).scalar():
@@ -86,7 +87,6 @@ def hold_back_since(connection: Connection, batch: int, now_us: int) -> None:
         hold_back(connection, key, bytes.fromhex(name), now_us)
 
 
-_ANY = text("SELECT 1 FROM strangers LIMIT 1")
 _SEEN_OF = text(
     "SELECT min(strangers.created_ts_ms) FROM strangers"
     " JOIN orders ON orders.client_order_id = strangers.client_order_id WHERE orders.batch_key = :batch"

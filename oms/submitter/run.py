@@ -13,8 +13,9 @@ from typing import Protocol
 
 from oms.errors import ReadFailed
 from oms.interrupt import Interrupt
-from oms.ledger.claim import Desk
+from oms.ledger.claim import Desk, Turn
 from oms.ledger.rows import Entry
+from oms.ledger.tray import Tray
 from oms.lifecycle.states import CommandKind
 from oms.records import Stop
 from oms.submitter.gate import Gate
@@ -35,6 +36,9 @@ _LOOK_S = 0.05
 _GATHER_S = 0.004
 # While nothing can be sent: how often the exchange's status is asked, and what has waited too long is withdrawn.
 _ASK_S = 1.0
+# A run that stays open looks after what is in doubt so long after it was met, then after twice as long each time.
+_FIRST_RESOLVE_S = 1.0
+_LAST_RESOLVE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ class Run:
         progress: Callable[[int, int], None] = lambda done, doubtful: None,
         ports: Ports = SYSTEM,
         limits: Limiting | None = None,
+        tray: Tray | None = None,
     ) -> None:
+        """With a `tray` the run goes on until that is closed and empty, and takes up whatever lies in it."""
         self.turns = Turns(desk, venue.limiter, venue.clock, None if limits is None else limits.gate)
         self._limits = limits
         self._desk = desk
@@ -80,6 +86,9 @@ class Run:
         self._outstanding = 0  # commands claimed and not yet recorded as answered
         self._requests = 0  # handed to senders and not yet answered
         self._asked_at = 0.0
+        self._tray = tray
+        self._resolve_at: float | None = None
+        self._resolve_pause_s = _FIRST_RESOLVE_S
         self.is_halted = False
 
     @property
@@ -90,11 +99,14 @@ class Run:
     def drain(self) -> None:
         """Send until nothing in scope can be sent, or sending stops. Raises LedgerFailed, EpochLost, LedgerReplaced.
 
-        When it raises, claims that no sender had begun are not sent any more.
+        With an open tray it ends only where sending stops, or where something in doubt has to be resolved now and
+        nothing is under way. When it raises, claims that no sender had begun are not sent any more.
         """
         self._desk.refresh()
         self._requests = 0
         self._interrupt.on_request(self._senders.wake)
+        if self._tray is not None:
+            self._tray.on_handed(self._senders.wake)
         try:
             answers: list[Answer] = []
             while self._step(answers):
@@ -114,21 +126,55 @@ class Run:
 
     def _step(self, answers: list[Answer]) -> bool:
         """One turn; False when there is nothing more to wait for."""
-        want = 0 if self._is_ending() else self._room(len(answers))
-        turn = self.turns.turn(answers, want)
+        want = 0 if self._is_ending() or self._must_resolve() else self._room(len(answers))
+        turn = self._turn(answers, want)
         self._outstanding += len(turn.claimed) - len(answers)
         jobs = self._jobs(turn.claimed)
         self._requests += len(jobs)
         self._senders.hand(jobs)
+        if self._tray is not None:
+            self._tray.committed()  # after the senders have theirs: whoever is told takes the interpreter from them
         self.is_halted = turn.is_halted
         if answers:
             signs = self.turns.signs
             self._progress(signs.answered, 0)
         if self._outstanding or turn.claimed:
             return not self._is_ending()
-        if self._is_ending() or not self._desk.has_claimable():
+        if self._is_ending() or self._must_resolve():
             return False
-        return self._await_exchange()
+        return self._stays_open() or (self._desk.has_claimable() and self._await_exchange())
+
+    def _turn(self, answers: list[Answer], want: int) -> Turn:
+        tray = self._tray
+        if tray is None:
+            return self.turns.turn(answers, want)
+        return self.turns.turn(answers, want, lambda connection: tray.record(connection, self._venue.clock.now_us()))
+
+    def _stays_open(self) -> bool:
+        """Whether to wait for what may be handed in; what is queued and cannot be claimed is looked at now and then."""
+        if self._tray is None or not self._tray.is_open:
+            return False
+        is_held = self._limits is not None and bool(self._limits.gate.stale)
+        if is_held or self._ports.monotonic() - self._asked_at >= _ASK_S:
+            if self._desk.has_claimable():
+                return self._await_exchange()
+            self._asked_at = self._ports.monotonic()
+        return True
+
+    def _must_resolve(self) -> bool:
+        """Whether a run that stays open has waited long enough with what is in doubt."""
+        if self._tray is None or not self._tray.is_open:
+            return False
+        now = self._ports.monotonic()
+        if self.turns.signs.doubtful and self._resolve_at is None:
+            self._resolve_at = now + self._resolve_pause_s
+        return self._resolve_at is not None and now >= self._resolve_at
+
+    def resolved(self, left: int) -> None:
+        """What was in doubt has been looked at, so many are in doubt yet: look again later, and less often."""
+        self.turns.signs.doubtful = left
+        self._resolve_at = None
+        self._resolve_pause_s = min(_LAST_RESOLVE_S, self._resolve_pause_s * 2) if left else _FIRST_RESOLVE_S
 
     def _is_ending(self) -> bool:
         if self._interrupt.is_requested and self.turns.signs.stop is None:
@@ -185,14 +231,21 @@ class Run:
     def _collect(self) -> list[Answer]:
         """The answers that are there, waiting a moment for the first, and for more while all senders are busy."""
         answers: list[Answer] = []
+        requests = self._requests
         try:
             self._take(self._senders.answers.get(timeout=_LOOK_S), answers)
-            if self._senders.waiting > self._senders.count // 2:
+            self._take_rest(answers)
+            if requests - self._requests < self._senders.count and self._senders.waiting > self._senders.count // 2:
                 self._ports.sleep(_GATHER_S)
+                self._take_rest(answers)
+        except Empty:
+            pass
+        return answers
+
+    def _take_rest(self, answers: list[Answer]) -> None:
+        with suppress(Empty):
             while True:
                 self._take(self._senders.answers.get_nowait(), answers)
-        except Empty:
-            return answers
 
     def _take(self, of_request: list[Answer], answers: list[Answer]) -> None:
         if of_request:  # an empty one only wakes us
@@ -206,7 +259,9 @@ class Run:
         while self._outstanding and self._ports.monotonic() < deadline:
             answers += self._collect()
             if answers:
-                self.turns.turn(answers, 0)
+                self._turn(answers, 0)
+                if self._tray is not None:
+                    self._tray.committed()
                 self._outstanding -= len(answers)
                 answers = []
         # What still has no answer stays on the wire in the ledger; the next start calls it in doubt.

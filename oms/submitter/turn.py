@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from oms.ledger.claim import Desk, Now
+from oms.ledger.claim import Desk, Now, Record
 from oms.ledger.claim import Turn as Claimed
 from oms.ledger.rows import Entry
 from oms.lifecycle import events as e
@@ -51,6 +51,7 @@ class Signs:
     refusals: int = 0  # in a row with that code
     rejected: int = 0
     answered: int = 0
+    doubtful: int = 0  # answers that left doubt, since whoever resolves them set this back
 
 
 class Turns:
@@ -64,8 +65,11 @@ class Turns:
         self.signs = Signs()
         self.singly: set[int] = set()  # command keys whose batched request was refused as a whole
 
-    def turn(self, answers: Sequence[Answer], want: int) -> Claimed:
-        """Record the answers, read their signs, claim up to `want`; durable on return (see Desk.turn for errors)."""
+    def turn(self, answers: Sequence[Answer], want: int, record: Record = lambda _: 0) -> Claimed:
+        """Record the answers, read their signs, claim up to `want`; durable on return (see Desk.turn for errors).
+
+        `record` puts in, first, what was handed to this run.
+        """
         now_us = self._clock.now_us()
         noted = [(entry, self._note(entry, event, now_us)) for entry, event in answers]
         for entry, _ in answers:
@@ -76,7 +80,7 @@ class Turns:
         if self.signs.stop is not None or self.signs.is_paused or now_us < self.signs.hold_until_us:
             want = 0
         now = Now(at_us=now_us, signed_ms=self._clock.now_ms())
-        return self._desk.turn(noted, want, now, lambda entry: self._admit(entry, now_us))
+        return self._desk.turn(noted, want, now, lambda entry: self._admit(entry, now_us), record)
 
     def resume(self) -> None:
         """The exchange says that it trades: claim again."""
@@ -114,6 +118,7 @@ class Turns:
                 | e.IdTaken()
             ):
                 signs.refusals = 0
+        signs.doubtful += isinstance(event, e.AttemptUnknown | e.IdTaken)
         if not isinstance(event, e.AttemptUnknown):
             signs.unauthorized.clear()
             signs.backoff_us, signs.trouble_since_us = 0, None

@@ -20,6 +20,7 @@ import pytest
 
 from tests.crash import inspection
 from tests.crash.lives import Life, Nursery, World, copy_world, give_key, new_world
+from tests.crash.zygote import LINE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -118,6 +119,16 @@ def retry(world: World, nth: int = 0) -> Life:
     return world.live("submit", "--retry", "first", nth=nth)
 
 
+def over_a_line(world: World, nth: int = 0) -> Life:
+    """A bot that names its decisions; whatever it was told is recorded has to be (P3)."""
+    named = [{**order, "client_order_id": f"decision-{n}"} for n, order in enumerate(ROWS[2:7])]
+    life = world.live(LINE, world.file(named), nth=nth)
+    if life.out:
+        recorded = {order["client_order_id"] for order in inspection.facts(world.ledger, world.exchange).orders}
+        assert set(life.out.split()) <= recorded, life
+    return life
+
+
 # Nothing arrives late here: an exchange on this machine has read what was sent long before.
 ALL = {"submit__in_flight_horizon_s": "0.3", "submit__concurrency": "2"}
 ONE_BY_ONE = {**ALL, "submit__batch_size": "1"}
@@ -129,6 +140,7 @@ BATCHED = {**ALL, "submit__batch_size": "4"}
 SCENARIOS = [
     Scenario("submit_one_by_one", 76, submit, PLACED, 0, settings=ONE_BY_ONE),
     Scenario("submit_batched", 47, submit, PLACED, 0, settings=BATCHED),
+    Scenario("over_a_line", 60, over_a_line, PLACED[2:7], 0, settings=ONE_BY_ONE),
     Scenario("cancel", 56, cancel, CANCELED, 0, prepare=place_resting, settings=ONE_BY_ONE),
     Scenario("cancel_all_batched", 41, cancel_all, CANCELED, 0, prepare=place_resting, settings=BATCHED),
     Scenario("amend", 40, amend, RESTING, 0, prepare=place_resting, settings=ONE_BY_ONE),

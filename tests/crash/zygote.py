@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 Job = dict[str, Any]
+# In the place of a command's name: not a command line but a program, which places a file's rows over a line.
+LINE = "place-over-a-line"
 
 # What a life would otherwise import by itself, each time anew.
 EARLY = (
-    *("oms.app", "oms.app.api", "oms.app.health", "oms.cli.entry", "oms.cli.columns", "oms.cli.submit"),
+    *("oms.app", "oms.app.api", "oms.app.health", "oms.app.line", "oms.cli.entry", "oms.cli.columns", "oms.cli.submit"),
     *("oms.cli.reconcile", "oms.cli.cancel", "oms.cli.database", "oms.cli.orders", "oms.ledger.check"),
     *("oms.sandbox.server", "oms.sandbox.options", "uvicorn.loops.auto", "uvicorn.lifespan.off"),
     *("encodings.idna", "sqlalchemy.dialects.sqlite", "sqlite3", "tests.crash.seams"),
@@ -96,6 +98,18 @@ def _forked(job: Job, run: Callable[[Job], int]) -> int:
         os._exit(code)
 
 
+def place_over_a_line(file: Path) -> int:
+    """A bot: settle what an earlier life has left, then place one row after the other, and tell of each on return."""
+    from oms import Oms
+
+    with Oms.open() as oms:
+        oms.drain()
+        with oms.line() as line:
+            for row in map(json.loads, file.read_text().splitlines()):
+                print(*line.place(row), flush=True)
+            return line.close().exit_code
+
+
 def _live(job: Job) -> int:
     from oms.cli.entry import run
     from tests.crash.seams import Plan, install
@@ -111,6 +125,8 @@ def _live(job: Job) -> int:
     if job.get("largest_file"):
         # Python ignores SIGXFSZ: a write beyond the limit fails, as on a full disk.
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"],) * 2)
+    if job["argv"][0] == LINE:
+        return place_over_a_line(Path(job["argv"][1]))
     return run(job["argv"])
 
 

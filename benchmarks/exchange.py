@@ -1,9 +1,9 @@
-"""A stub exchange as a process of its own, fast enough never to be the limit: `python exchange.py LATENCY_MS`.
+"""A stub exchange as a process of its own, fast enough never to be the limit: `python exchange.py LATENCY_MS [CERT]`.
 
 It answers each create `LATENCY_MS` after it arrived with Kalshi's 201, as resting; reads at once get what a run asks
 for when it starts (a huge tier, the orders it has taken since `min_ts`). It checks nothing, not even signatures: what
-the real rules cost is the sandbox's business, and here both rivals get the same. It prints its port, and ends when its
-stdin closes.
+the real rules cost is the sandbox's business, and here both rivals get the same. It prints its port (and with a
+certificate a second one, which speaks TLS), and ends when its stdin closes.
 
 `Stub` starts and asks it from a benchmark.
 """
@@ -12,19 +12,21 @@ import asyncio
 import http.client
 import json
 import re
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 PREFIX = "/trade-api/v2"
 _STARTED = time.time_ns()
-_ID = re.compile(rb'"client_order_id":"([^"]*)"')
-_COUNT = re.compile(rb'"count":"([^"]*)"')
+_ID = re.compile(rb'"client_order_id": ?"([^"]*)"')
+_COUNT = re.compile(rb'"count": ?"([^"]*)"')
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)")
 
 
@@ -37,6 +39,7 @@ class Told:
     last_ns = 0
     latency_s = 0.0
     taken: ClassVar[list[tuple[int, int, bytes]]] = []  # (ms, orders before it, body)
+    arrivals: ClassVar[dict[str, int]] = {}  # client_order_id -> ns
 
 
 class Answers(asyncio.Protocol):
@@ -85,6 +88,7 @@ def _created(body: bytes) -> bytes:
     orders = []
     for client_order_id, count in zip(_ID.findall(body), _COUNT.findall(body), strict=True):
         Told.orders += 1
+        Told.arrivals[client_order_id.decode()] = Told.last_ns
         told = (_order_id(Told.orders).encode(), client_order_id, count, ts_ms)
         orders.append(
             b'{"order_id":"%s","client_order_id":"%s","fill_count":"0.00","remaining_count":"%s",'
@@ -129,6 +133,8 @@ def _read(target: str) -> tuple[int, bytes]:
         "/account/endpoint_costs": {"default_cost": 10, "endpoint_costs": []},
     }
     path, _, query = target.partition("?")
+    if path == "/stub/arrivals":
+        return 200, json.dumps(Told.arrivals).encode()
     if path.startswith("/stub/"):
         return 200, json.dumps(_told(forget=path == "/stub/forget")).encode()
     if path == PREFIX + "/portfolio/orders":
@@ -143,13 +149,20 @@ def _told(*, forget: bool) -> dict[str, int]:
     Told.posts = Told.first_ns = Told.last_ns = 0
     if forget:
         Told.taken.clear()
+        Told.arrivals.clear()
     return told
 
 
-async def _serve() -> None:
+async def _serve(certificate: str | None) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Answers, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    ports = [server.sockets[0].getsockname()[1]]
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        secure = await loop.create_server(Answers, "127.0.0.1", 0, ssl=context)
+        ports.append(secure.sockets[0].getsockname()[1])
+    print(*ports, flush=True)
     closed = loop.create_future()
     threading.Thread(
         target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(closed.set_result, None)), daemon=True
@@ -160,16 +173,18 @@ async def _serve() -> None:
 class Stub:
     """The stub exchange as a child process; leave the `with` block and it is gone."""
 
-    def __init__(self, latency_ms: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(latency_ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, latency_ms: int, certificate: Path | None = None) -> None:
+        """With a certificate (and its key, one PEM file) it also listens for TLS."""
+        command = [sys.executable, __file__, str(latency_ms), *([str(certificate)] if certificate else [])]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        self.port, *secure = map(int, self._process.stdout.readline().split())
+        self.host = f"http://127.0.0.1:{self.port}"
+        self.secure_host = f"https://127.0.0.1:{secure[0]}" if secure else ""
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{PREFIX}"
+        return self.host + PREFIX
 
     def told(self) -> dict[str, int]:
         """posts, first_ns, last_ns since the last call; orders since it started."""
@@ -191,6 +206,11 @@ def forget(base_url: str) -> None:
     _ask(int(base_url.split(":")[2].partition("/")[0]), "forget")
 
 
+def arrivals(base_url: str) -> dict[str, int]:
+    """When each order's request was there, by its client_order_id: CLOCK_MONOTONIC, ns."""
+    return _ask(int(base_url.split(":")[2].partition("/")[0]), "arrivals")
+
+
 def _ask(port: int, what: str) -> dict[str, int]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -203,4 +223,4 @@ def _ask(port: int, what: str) -> dict[str, int]:
 
 if __name__ == "__main__":
     Told.latency_s = float(sys.argv[1]) / 1000
-    asyncio.run(_serve())
+    asyncio.run(_serve(sys.argv[2] if len(sys.argv) > 2 else None))

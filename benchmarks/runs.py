@@ -1,6 +1,8 @@
 """What the benchmarks of sending share: a key, a configuration, orders, and one real sending run."""
 
+import json
 import os
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,15 +11,22 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from oms import Oms
 from oms.app.drive import Drive
-from oms.app.session import Session, connect, endpoint, key_print, take_lock
+from oms.app.intake import offer_objects
+from oms.app.session import Endpoint, Session, connect, endpoint, key_print, take_lock
+from oms.app.tally import Memory
 from oms.config import Config, load
+from oms.intake.intents import request_body
 from oms.interrupt import Interrupt
 from oms.ledger import queries
 from oms.ledger.claim import Scope
 from oms.ledger.ledger import Ledger, open_ledger
 from oms.records import Progress
 from oms.venue.clock import system_now_us
+from oms.venue.door import Venue
+from oms.venue.keys import load_key
+from oms.venue.orders import OrderRequest
 
 
 def make_key(directory: Path) -> Path:
@@ -57,6 +66,32 @@ def orders(count: int) -> Iterator[dict[str, object]]:
         }
 
 
+def requests_of(count: int) -> list[OrderRequest]:
+    """The same orders as the venue's client takes them, with ids of their own."""
+    intents = offer_objects(orders(count), None, "api", 0).intents()
+    return [OrderRequest(request_body(x), x.client_order_id, 1) for x in intents]
+
+
+def wires(count: int) -> list[dict[str, str]]:
+    """The same orders as the exchange takes them, without their ids."""
+    bodies = [json.loads(request.body) for request in requests_of(count)]
+    return [{name: value for name, value in body.items() if name != "client_order_id"} for body in bodies]
+
+
+def submit_all(config: Config, rows: list[dict[str, object]], url: str, tls: ssl.SSLContext | None = None) -> None:
+    """All that `Oms.submit` does, from rows to its report; every order is acknowledged on return.
+
+    `url` may be one that a configuration of the sandbox refuses: https on loopback, trusted by `tls`.
+    """
+    where = Endpoint(url, config.venue.key_id, config.venue.private_key_path or Path())
+    key = load_key(str(where.private_key_path), None)
+    venue = Venue.connect(url, where.key_id, key, config.venue.timeout_s, tls=tls)
+    with Oms(config, Interrupt(), memory=Memory(where=where, venue=venue)) as oms:
+        report = oms.submit(rows)
+    assert report.exit_code == 0, report
+    assert report.counts == {"resting": len(rows)}, report.counts
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """One run that sent everything that was queued."""
@@ -64,7 +99,6 @@ class Sent:
     start_s: float  # from the open ledger to an open session: epoch, recovery, limits and account read
     send_s: float  # the whole of the drive: first claim to the last answer durable, threads started and ended
     cpu_s: float  # of this process during send_s
-    commits: int
 
 
 def send_all(config: Config) -> Sent:
@@ -92,7 +126,7 @@ def _send_all(config: Config, ledger: Ledger) -> Sent:
     totals = queries.totals(ledger)
     assert drive.stop is None, drive.stop
     assert totals.queued + totals.doubtful == 0, totals
-    return Sent(opened - begun, ended - opened, cpu_ended - cpu, 0)
+    return Sent(opened - begun, ended - opened, cpu_ended - cpu)
 
 
 def _silent(progress: Progress) -> None:

@@ -5,6 +5,9 @@ closed set is a CHECK, every "set exactly when" rule is a CHECK, tables are STRI
 portable to PostgreSQL. A change here needs a migration in `migrations/versions/`, a new HEAD below, and a test that
 moves data through it.
 
+The condition of a partial index is given to SQLite alone: naming PostgreSQL's would import its dialect with every
+driver, a tenth of what a start costs; where that is supported, its engine has to set them.
+
 Units are in the names: `_e6` dollars x 10^6, `_e2` contracts x 10^2, `_us` and `_ms` integer UTC times.
 """
 
@@ -115,7 +118,6 @@ batches = Table(
         "ix_batches_recording",
         "key",
         sqlite_where=text("state = 'recording'"),
-        postgresql_where=text("state = 'recording'"),
     ),
     sqlite_strict=True,
 )
@@ -243,7 +245,6 @@ commands = Table(
         "not_before_us",
         "expires_at_us",
         sqlite_where=text(UNFINISHED_SQL),
-        postgresql_where=text(UNFINISHED_SQL),
     ),
     sqlite_strict=True,
 )
@@ -299,7 +300,6 @@ actions = Table(
         "ix_actions_unfinished",
         "key",
         sqlite_where=text(UNFINISHED_SQL),
-        postgresql_where=text(UNFINISHED_SQL),
     ),
     sqlite_strict=True,
 )

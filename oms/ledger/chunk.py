@@ -19,7 +19,7 @@ from oms.lifecycle.states import CommandKind, CommandState, OrderStatus
 
 Row = tuple[object, ...]
 
-_ORDER_INTENT = (
+ORDER_NEW = (
     "key",
     "client_order_id",
     "batch_key",
@@ -128,7 +128,7 @@ def prepare(
 
 def insert_chunk(connection: Connection, chunk: Chunk, seq: int) -> int:
     """Insert the rows, their events numbered behind `seq`; the newest number then."""
-    insert_rows(connection, "orders", _ORDER_INTENT, chunk.orders)
+    insert_rows(connection, "orders", ORDER_NEW, chunk.orders)
     insert_rows(connection, "commands", COMMAND_NEW, [(n, *row) for n, row in enumerate(chunk.commands, seq + 1)])
     insert_rows(connection, "events", EVENT_COLUMNS, [(n, *row) for n, row in enumerate(chunk.events, seq + 1)])
     return seq + len(chunk.events)

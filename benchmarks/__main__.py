@@ -36,6 +36,8 @@ NAMES = (
     "resume",
     "record",
     "footprint",
+    "creates",
+    "reconcile",
     "money",
 )
 

@@ -102,6 +102,7 @@ class Desk:
                 claims = self._claims(connection, want, now, admit, has_changes=bool(has_changes))
             elif want > 0 and has_changes and (self._scope.despite_halt or not is_halted):
                 claims, _ = self._cancels(connection, want, now, admit)
+                claims += self._modifies(connection, want, now, lambda entry: False)[0]  # only what is needless now
             appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
         self._ledger.note_seq(appended.newest_seq or recorded_seq)
         self._ledger.tend()

@@ -116,6 +116,24 @@ def test_a_halt_does_not_stop_cancels(world: World) -> None:
     assert (canceled.exit_code, canceled.statuses) == (0, ["canceled"])
 
 
+def test_a_cancel_under_a_halt_ends_the_changes_that_wait_of_its_order(world: World) -> None:
+    placed = world.submit([row(count="5"), row(count="5")])
+    first, other = (order.client_order_id for order in placed.orders)
+    with world.opened() as oms:
+        oms.halt("stop")
+        for name in (first, other):
+            assert oms.amend(name, price="0.02").exit_code == 6
+            assert oms.decrease(name, to="3").exit_code == 6
+        assert oms.cancel([first]).exit_code == 0
+        assert (oms.order(first).status, oms.order(first).change_state) == ("canceled", "withdrawn")
+        assert oms.order(other).change_state == "queued"
+        assert oms.status(ask_exchange=False).queued == 1
+        oms.unhalt()
+    assert world.drain().exit_code == 0
+    with world.opened() as oms:
+        assert (oms.order(other).count, oms.order(other).price) == ("3.00", "0.0200")
+
+
 def test_clearing_withdraws_what_is_queued_and_leaves_nothing_resting_of_anybody(world: World) -> None:
     placed = world.submit([row(), row(price="0.02")])
     elsewhere(world)

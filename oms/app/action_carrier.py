@@ -53,7 +53,7 @@ class Carrier:
         entry = self._sender.send(entry)
         pause_s = _FIRST_PAUSE_S
         deadline = self._deadline()
-        while entry.state is CommandState.IN_DOUBT and not self._session.interrupt.is_requested:
+        while entry.state is CommandState.IN_DOUBT and not self._session.must_let_go:
             self._progress(Progress(phase="resolving", done=0, total=1, in_doubt=1))
             was_read, entry = self._settled(entry)
             if self._may_send_again(entry, was_read):

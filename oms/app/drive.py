@@ -110,7 +110,7 @@ def resolve_all(session: Session, progress: Report, send_more: Callable[[], bool
     """Resolve until nothing is in doubt, or nothing more can be learned within the horizon and a few scans."""
     pause_s = _FIRST_PAUSE_S
     deadline: float | None = None
-    while (waiting := undecided(session)) and not session.interrupt.is_requested:
+    while (waiting := undecided(session)) and not session.must_let_go:
         deadline = deadline or session.ports.monotonic() + _longest_wait_s(session)
         if session.ports.monotonic() > deadline or (session.stop is not None and session.stop.code == "credentials"):
             return

@@ -52,7 +52,9 @@ class Guarding(Core):
         if reason is None:
             raise InputError("sending is not halted, and what is canceled could be placed again", hint="`oms halt`")
         report = progress or silent
-        with self._action_runs().opened(HALT, report, LOCK_WAIT_S) as (session, _):
+        # Who only cancels does not give way to a halt, and may wait for what became of a cancel.
+        wait_s = LOCK_WAIT_S + self.config.submit.in_flight_horizon_us / 1e6
+        with self._action_runs().opened(HALT, report, wait_s) as (session, _):
             assert ledger.epoch is not None
             return clear_account(session, report, blunt=True, detail=reason)
 

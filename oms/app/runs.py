@@ -223,7 +223,7 @@ class Runs:
             assert session is not None
             problem = _catch_up(session, since_us, progress)
             findings = session.reconciler.findings
-            if problem is None and session.stop is None:
+            if problem is None and session.scan is not None and not session.must_let_go:
                 breaks.replace(self._ledger, findings.breaks.values(), self._ports.now_us())
         return self._reconciled(findings, ended, problem)
 

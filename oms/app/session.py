@@ -130,6 +130,7 @@ class Session:
         self.scan: Scan | None = None  # the account's orders, read when the session was opened
         self.horizon_ms = config.submit.in_flight_horizon_us // 1000
         self._print_of_key = print_of_key
+        self._gives_way = False  # to a halt that is set while it runs
         self.reconciler = Reconciler(
             ledger,
             venue,
@@ -148,6 +149,7 @@ class Session:
         anything has touched the ledger in between.
         """
         now_us = self.venue.clock.now_us()
+        self._gives_way = purpose not in _DESPITE_HALT and not self.ledger.halt.is_set()
         self.ledger.bind_host(_exchange_name(self.config, self.venue))
         if purpose not in _DESPITE_HALT:
             self._check_halt()
@@ -168,6 +170,14 @@ class Session:
         clear_if_nobody_records(self.ledger)
         if purpose != HALT:  # getting out waits for nothing: the next run reads the account
             self._read_account(purpose, progress)
+
+    @property
+    def must_let_go(self) -> bool:
+        """Whether waiting has to end: interrupted, or halted since it began; who halted may need the lock to clear.
+
+        What is in doubt stays so: the next run resolves it. A run that only cancels goes on.
+        """
+        return self.interrupt.is_requested or (self._gives_way and self.ledger.halt.is_set())
 
     def _take_over_actions(self, now_us: int) -> None:
         died, withdrawn = actions.open_run(self.ledger, now_us)
@@ -207,14 +217,15 @@ class Session:
                 self._learn_limits()  # what has little to read and nothing to write stays below any tier's
             # What a lost ledger had sent and been told may be hidden by read lag: only data younger than this start
             # can show all of it.
-            if queries.watermark(self.ledger) is None and not self._await_fresh(progress):
-                return
-            self._learn_groups(progress)
-            self.scan = self._persist(self.reconciler.read_account, progress)
+            if queries.watermark(self.ledger) is not None or self._await_fresh(progress):
+                self._learn_groups(progress)
+                self.scan = self._persist(self.reconciler.read_account, progress)
             if self.scan is not None and self._has_lost(self.scan):
                 self.scan = self._await_lost(progress)
             if self.scan is not None:
                 self.reconciler.note_account_read(self.scan)
+            if self.scan is None and not self.interrupt.is_requested:
+                self._let_go()
         except CredentialsError as exc:
             self.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
         except ReadFailed as exc:
@@ -224,6 +235,16 @@ class Session:
                 hint=exc.hint or "check the network and `oms doctor`, then run `oms submit`",
                 exit_code=6,
             )
+
+    def _let_go(self) -> None:
+        """A halt ended the wait for the account: nothing is sent without that reading, lifted again or not (P2)."""
+        self._check_halt()
+        self.stop = self.stop or Stop(
+            code="halted",
+            message="sending was halted while the account was waited for; nothing was sent",
+            hint="`oms submit` goes on",
+            exit_code=6,
+        )
 
     def _learn_groups(self, progress: Report) -> None:
         """Whose group was triggered is asked before the orders that it took along are read; where there are groups."""
@@ -283,7 +304,7 @@ class Session:
             try:
                 return read()
             except ReadFailed as exc:
-                if self.interrupt.is_requested:
+                if self.must_let_go:
                     return None
                 if self.ports.monotonic() > deadline:
                     raise
@@ -320,7 +341,7 @@ class Session:
         Raises ReadFailed where they do not get there.
         """
         deadline = self.ports.monotonic() + self.horizon_ms / 1000 + self.config.submit.wait_s
-        while not self.interrupt.is_requested:
+        while not self.must_let_go:
             as_of_ms = self._persist(self.venue.exchange.user_data_timestamp_ms, progress)
             if as_of_ms is None or as_of_ms >= fence_ms:
                 return as_of_ms is not None

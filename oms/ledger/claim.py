@@ -82,8 +82,10 @@ class Desk:
         now: Now,
         admit: Admit = lambda _: True,
         record: Record = lambda _: 0,
+        *,
+        cancels_only: bool = False,
     ) -> Turn:
-        """Record the answers and claim up to `want` more; durable on return.
+        """Record the answers and claim up to `want` more (with `cancels_only`, cancels alone); durable on return.
 
         `admit` is asked for each candidate in order and may say no (no rate token left): claiming ends there. Or it
         gives the event that ends the candidate unsent (over a limit). What `record` records may be claimed at once.
@@ -98,7 +100,7 @@ class Desk:
             in_tail = 0 <= (tail_ms or 0) - now.signed_ms <= _LONGEST_TAIL_MS
             recorded_seq = record(connection)
             claims: list[Fact] = []
-            if want > 0 and not is_halted and not in_tail:
+            if want > 0 and not is_halted and not in_tail and not cancels_only:
                 claims = self._claims(connection, want, now, admit, has_changes=bool(has_changes))
             elif want > 0 and has_changes and (self._scope.despite_halt or not is_halted):
                 claims, _ = self._cancels(connection, want, now, admit)

@@ -288,8 +288,8 @@ class Run:
             status = self._venue.exchange.status()
         except ReadFailed:
             return  # no observation: keep waiting
-        if status.exchange_active and status.trading_active:
-            self.turns.resume()
+        if status.exchange_active:
+            self.turns.resume(trading=status.trading_active)
 
 
 def _gave_up(trouble: str, wait_s: float) -> Stop:

@@ -42,6 +42,7 @@ class Signs:
 
     stop: Stop | None = None
     is_paused: bool = False  # the exchange said so; its status has to be asked before the next claim
+    are_cancels_held: bool = False  # it takes no cancels either
     hold_until_us: int = 0  # our clock: claim nothing before
     trouble_since_us: int | None = None  # first of an unbroken row of answers that nothing was processed
     trouble: str = ""
@@ -77,14 +78,17 @@ class Turns:
         if self._clock.jumped():
             want = 0  # like a restart: the next turn claims with a timestamp of the clock as it is now
             self.signs.hold_until_us, self.signs.trouble_since_us = 0, None  # they were by the clock as it was
-        if self.signs.stop is not None or self.signs.is_paused or now_us < self.signs.hold_until_us:
+        signs = self.signs
+        if signs.stop is not None or signs.are_cancels_held or now_us < signs.hold_until_us:
             want = 0
         now = Now(at_us=now_us, signed_ms=self._clock.now_ms())
-        return self._desk.turn(noted, want, now, lambda entry: self._admit(entry, now_us), record)
+        only = signs.is_paused
+        return self._desk.turn(noted, want, now, lambda entry: self._admit(entry, now_us), record, cancels_only=only)
 
-    def resume(self) -> None:
-        """The exchange says that it trades: claim again."""
-        self.signs.is_paused = False
+    def resume(self, *, trading: bool = True) -> None:
+        """The exchange says that it is there: cancels may be claimed again, and where it trades, everything."""
+        self.signs.are_cancels_held = False
+        self.signs.is_paused = self.signs.is_paused and not trading
 
     def _admit(self, entry: Entry, now_us: int) -> bool | e.Withdrawn:
         verdict = True if self._gate is None else self._gate.judge(entry, now_us)
@@ -121,7 +125,9 @@ class Turns:
         signs.doubtful += isinstance(event, e.AttemptUnknown | e.IdTaken)
         if not isinstance(event, e.AttemptUnknown):
             signs.unauthorized.clear()
-            signs.backoff_us, signs.trouble_since_us = 0, None
+            signs.backoff_us = 0
+            if not signs.is_paused:  # a cancel that the exchange took meanwhile does not say that it trades
+                signs.trouble_since_us = None
         return event
 
     def _not_processed(self, entry: Entry, event: e.NotProcessed, now_us: int) -> e.Event:
@@ -134,6 +140,9 @@ class Turns:
                 return self._backed_off(event, now_us)
             case "paused":
                 signs.is_paused = True
+                # While trading alone is paused, cancels go on: they make the account safer.
+                is_all = entry.command.kind is CommandKind.CANCEL or event.detail != "trading_is_paused"
+                signs.are_cancels_held = signs.are_cancels_held or is_all
                 signs.trouble_since_us, signs.trouble = signs.trouble_since_us or now_us, event.why
                 # One market may be paused while the exchange says that it trades: the others must not wait for it.
                 return msgspec.structs.replace(event, not_before_us=now_us + PAUSED_BACKOFF_US)

@@ -1,13 +1,17 @@
 """The account as a whole: halts, clearing it, order groups; against a real exchange in good and bad weather."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from oms import Oms
+from oms.app.session import Session
 from oms.errors import InputError
-from oms.ledger.halt import HaltFile, halt_path
+from oms.interrupt import Interrupt
+from oms.ledger.halt import HaltFile, halt_path, lift_path
 from oms.records import ActionReport
 from tests.contract.worlds import World, fault, row
 from tests.sandbox.running import start_sandbox
@@ -150,6 +154,110 @@ def test_clearing_withdraws_what_is_queued_and_leaves_nothing_resting_of_anybody
     assert set(placed.book()) == {"canceled"}
     assert len(world.sent(ALL)) == before + 1
     checked(world)
+
+
+def test_clearing_does_not_wait_for_a_run_that_resolves_a_doubt(world: World) -> None:
+    """The horizon is a minute in prod: a run that waits for it lets go when it is halted, or nothing is canceled."""
+    world.submit([row()])
+    world.faults(fault("drop", "CreateOrderV2", commit=False))
+    horizon_s, stopping = 20, Interrupt()
+    before = [len(world.sent(each)) for each in ("CreateOrderV2", ALL)]
+    with ThreadPoolExecutor(2) as threads:
+        waiting = threads.submit(world.submit, [row(price="0.02")], submit__in_flight_horizon_s=horizon_s)
+        until(lambda: len(world.sent("CreateOrderV2")) > before[0] and in_doubt(world) == 1)
+        with world.opened() as oms:
+            oms.halt("stop")
+        with world.opened(submit__in_flight_horizon_s=horizon_s) as oms:
+            oms._interrupt = stopping
+            clearing = threads.submit(oms.clear)
+            until(lambda: len(world.sent(ALL)) > before[1])
+            stopping.request(2)  # it would wait for the doubt itself now
+            clearing.result()
+        left = waiting.result()
+    assert (left.exit_code, left.report.stop and left.report.stop.code) == (3, "halted")
+    signed_ms, cleared_us = world.sent("CreateOrderV2")[-1]["signed_ms"], world.sent(ALL)[-1]["at_us"]
+    assert cleared_us // 1000 < signed_ms + horizon_s * 1000
+    assert resting(world) == 0
+
+
+def until(is_true: Callable[[], bool]) -> None:
+    """Wait for a fact, at most half a minute."""
+    deadline = time.monotonic() + 30
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def in_doubt(world: World) -> int:
+    with world.opened() as oms:
+        return oms.status(ask_exchange=False).in_doubt
+
+
+@pytest.mark.parametrize("lifted", [False, True])
+def test_a_halt_that_ends_the_wait_for_the_account_lets_nothing_be_sent_without_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, lifted: bool
+) -> None:
+    world.submit([row()])
+    with world.opened() as oms:
+        oms.submit([row(price="0.02")], batch=f"later-{world.serial()}", send=False)
+        oms.restore(oms.backup(world.directory / f"copy-{world.serial()}.sqlite3"))
+    real = Session._await_data
+
+    def await_data(self: Session, *given: Any) -> bool:
+        halt_path(world.ledger_path, "while it waits", 1)
+        found = real(self, *given)
+        if lifted:
+            lift_path(world.ledger_path)
+        return found
+
+    monkeypatch.setattr(Session, "_await_data", await_data)
+    before = len(world.sent("CreateOrderV2"))
+    run = world.drain(submit__in_flight_horizon_s=30)
+    assert (run.exit_code, run.report.stop and run.report.stop.code) == (6, "halted")
+    assert len(world.sent("CreateOrderV2")) == before
+    monkeypatch.undo()
+    with world.opened() as oms:
+        oms.unhalt()
+    assert world.drain().exit_code == 0
+    assert len(world.sent("CreateOrderV2")) == before + 1
+
+
+def test_a_reconcile_keeps_the_breaks_that_it_finds_under_a_halt(world: World) -> None:
+    (order,) = world.submit([row(count="5")]).orders
+    body = {"ticker": order.ticker, "side": "bid", "price": "0.0200", "count": "3.00"}
+    assert world.sandbox.call("POST", f"/portfolio/events/orders/{order.order_id}/amend", body).ok
+    with world.opened() as oms:
+        oms.halt("stop")
+        assert [x.kind for x in oms.reconcile().breaks] == ["amended"]
+        assert [x.kind for x in oms.breaks()] == ["amended"]
+
+
+def test_while_trading_is_paused_a_run_that_waits_for_it_sends_the_cancels_of_others(world: World) -> None:
+    placed = world.submit([row(), row(price="0.02")])
+    resting_one, queued_one = placed.orders[0].client_order_id, f"q-{world.serial()}"
+    world.sandbox.control(pause="trading")
+    before = len(world.sent("CreateOrderV2"))
+    with ThreadPoolExecutor(1) as threads:
+        rows = [row(client_order_id=queued_one), row(price="0.03")]
+        waiting = threads.submit(world.submit, rows, submit__wait_s=30)
+        until(lambda: len(world.sent("CreateOrderV2")) > before)
+        canceled = world.cancel(resting_one, queued_one)
+        assert not waiting.done()
+        assert (canceled.exit_code, sorted(canceled.statuses)) == (0, ["canceled", "unsent"])
+        world.sandbox.control(pause="none")
+        assert sorted(waiting.result().statuses) == ["resting", "unsent"]
+
+
+def test_an_exchange_that_stays_paused_is_given_up_although_cancels_went_out_meanwhile(world: World) -> None:
+    placed = world.submit([row()])
+    world.sandbox.control(pause="trading")
+    before = len(world.sent("CreateOrderV2"))
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(world.submit, [row(price="0.03")], submit__wait_s=3)
+        until(lambda: len(world.sent("CreateOrderV2")) > before)
+        assert world.cancel(placed.orders[0].client_order_id).exit_code == 0
+        left = waiting.result()
+    assert (left.exit_code, left.report.stop and left.report.stop.code) == (6, "paused")
 
 
 def test_nothing_is_sent_in_the_minute_after_a_cancel_all(world: World) -> None:

@@ -180,6 +180,18 @@ def test_a_pause_holds_all_claims_until_the_exchange_says_that_it_trades(line: L
     assert len(line.claim(9)) == 9
 
 
+def test_a_pause_of_trading_alone_holds_no_cancel(line: Line) -> None:
+    (entry,) = line.claim()
+    paused = e.NotProcessed(attempt=1, why="paused", detail="trading_is_paused")
+    line.answer((entry, paused))
+    assert (line.turns.signs.is_paused, line.turns.signs.are_cancels_held) == (True, False)
+    assert line.claim(9) == []
+    line.answer((entry, e.NotProcessed(attempt=1, why="paused", detail="exchange_is_paused")))
+    assert line.turns.signs.are_cancels_held
+    line.turns.resume(trading=False)
+    assert (line.turns.signs.is_paused, line.turns.signs.are_cancels_held) == (True, False)
+
+
 def test_an_unknown_answer_says_nothing_about_going_on(line: Line) -> None:
     one, two = line.claim(2)
     line.answer((one, back(one, "not_sent")))

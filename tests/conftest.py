@@ -81,7 +81,10 @@ def _own_environment(_homes: Path, _session_environment: None) -> Iterator[None]
 
 LAB = Path(__file__).parent / "lab"
 AT_A_TIME = 4
-LONGEST = ("test_crash_seams.py", "test_crash_campaign.py", "test_quickstart.py", "test_readme.py")
+LONGEST = (
+    *("test_crash_seams.py", "test_crash_campaign.py", "test_quickstart.py", "test_readme.py"),
+    *("test_steps_lives.py", "test_real_kills.py", "test_stateful_world.py", "test_real_random.py"),
+)
 
 
 @pytest.hookimpl(tryfirst=True)

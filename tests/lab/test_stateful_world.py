@@ -40,6 +40,7 @@ from oms.sandbox.faults import Fault
 from oms.sandbox.knobs import Knobs
 from oms.sandbox.state import Moment
 from oms.venue.transport import Request
+from tests.lab import sample
 
 TICKERS = ("SBXRAIN-A-T10", "SBXTEMP-A-T10", "SBXGAME-A-T10")
 HORIZON_S = 3.0
@@ -195,6 +196,41 @@ class Lives(RuleBasedStateMachine):
         if names:
             self.live("withdraw", [names[pick % len(names)]], harm=harm)
 
+    @rule(pick=PICKS, price=st.sampled_from((None, "0.01", "0.02", "0.98")), count=st.integers(1, 5), harm=HARMS)
+    def amend(self, pick: int, price: str | None, count: int, harm: Harm) -> None:
+        names = self.known()
+        if names:
+            count_asked = str(count) if price is None or count > 3 else None
+            self.live("amend", names[pick % len(names)], harm=harm, price=price, count=count_asked)
+
+    @rule(pick=PICKS, how=st.sampled_from((("to", "1"), ("to", "2"), ("by", "1"))), harm=HARMS)
+    def decrease(self, pick: int, how: tuple[str, str], harm: Harm) -> None:
+        names = self.known()
+        if names:
+            self.live("decrease", names[pick % len(names)], harm=harm, **{how[0]: how[1]})
+
+    @precondition(lambda self: self.has_ledger())
+    @rule(verb=st.sampled_from(("halt", "unhalt")), harm=HARMS)
+    def halt_or_unhalt(self, verb: str, harm: Harm) -> None:
+        self.live(verb, harm=harm)
+
+    @precondition(lambda self: self.has_ledger())
+    @rule(is_halted=st.booleans(), harm=HARMS)
+    def clear(self, is_halted: bool, harm: Harm) -> None:
+        if is_halted:
+            self.live("halt", harm=None)
+        self.live("clear" if is_halted else "cancel_account", harm=harm)
+
+    @rule(limit=st.sampled_from(("1", "40")), harm=HARMS)
+    def create_group(self, limit: str, harm: Harm) -> None:
+        self.live("create_group", limit, harm=harm)
+
+    @rule(verb=st.sampled_from(("trigger_group", "reset_group", "delete_group")), pick=PICKS, harm=HARMS)
+    def change_group(self, verb: str, pick: int, harm: Harm) -> None:
+        groups = self.of_ledger(GROUPS) if self.has_ledger() else []
+        if groups:
+            self.live(verb, groups[pick % len(groups)], harm=harm)
+
     def live(self, verb: str, *arguments: Any, harm: Harm | None, **options: Any) -> Life:
         """One life, which suffers this harm; never a traceback."""
         assert self.world is not None
@@ -319,6 +355,8 @@ class Lives(RuleBasedStateMachine):
 
     def come_to_rest(self) -> None:
         """The harm stops; whatever was submitted is submitted once more; nothing is left open and nothing differs."""
+        if self.has_ledger():
+            self.live("unhalt", harm=None)
         self.world.outside(pause="none")
         for ticker in sorted(self.paused):
             self.world.outside(market={"ticker": ticker, "status": "open"})
@@ -341,6 +379,10 @@ class Lives(RuleBasedStateMachine):
         self.live("drain", harm=None)
         self.world.wait(HORIZON_S + 2)
         self.live("reconcile", harm=None)
+        for number in self.of_ledger(PARKED_ACTIONS):
+            known = set(self.of_ledger("SELECT order_group_id FROM order_groups"))
+            new = [group for group in self.world.exchange.state.groups if group not in known]
+            self.live("settle_action", number, harm=None, order_group_id=new[0] if new else None, absent=not new)
         for name in self.of_ledger(PARKED):  # a person looks it up at the exchange
             there = self.account().by_client_order_id.get(name)
             self.live("resolve", name, harm=None, order_id=there.order_id if there else None, absent=there is None)
@@ -382,7 +424,7 @@ class Lives(RuleBasedStateMachine):
     def known(self) -> list[str]:
         return self.of_ledger("SELECT client_order_id FROM orders ORDER BY key") if self.has_ledger() else []
 
-    def of_ledger(self, query: str) -> list[str]:
+    def of_ledger(self, query: str) -> list[Any]:
         with self.ledger() as ledger:
             return [value for (value,) in ledger.execute(query)]
 
@@ -402,6 +444,8 @@ class Lives(RuleBasedStateMachine):
 
 
 PARKED = "SELECT client_order_id FROM orders o JOIN commands c ON c.order_key = o.key WHERE c.state = 'parked'"
+PARKED_ACTIONS = "SELECT key FROM actions WHERE state = 'parked'"
+GROUPS = "SELECT order_group_id FROM order_groups WHERE state <> 'deleted' ORDER BY order_group_id"
 
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -435,7 +479,7 @@ def test_whatever_happens_in_many_stories_nothing_is_doubled_or_lost(
     record_property: Callable[[str, object], None],
 ) -> None:
     before = Counter(SEEN)
-    run(150)
+    run(sample.amount(150, 600))
     record_property("counted", f"stateful properties: {told(before)}")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from oms.errors import LedgerFailed
 from oms.ledger.lock import Lock
+from tests.lab import sample
 from tests.lab.power.faults import Fault, every_fault
 from tests.lab.power.scenarios import rows
 
@@ -33,9 +34,9 @@ def test_after_an_error_of_the_disk_nothing_is_sent_and_the_next_life_goes_on(
 @pytest.mark.parametrize("is_sticky", [False, True], ids=["once", "sticky"])
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_fault(bench: Any, number: str, is_sticky: bool, record_property: Callable[[str, object], None]) -> None:
-    found = every_fault(bench("answer lost"), NUMBERS[number], is_sticky=is_sticky)
+    found = every_fault(bench("answer lost"), NUMBERS[number], is_sticky=is_sticky, stride=sample.stride(3))
     kind = "sticky" if is_sticky else "once"
-    record_property("counted", f"{number} {kind}: {found}; the life ended with {dict(found.after)}")
+    record_property("counted", f"{number} {kind}{sample.told(3)}: {found}; the life ended with {dict(found.after)}")
 
 
 def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Every single step, and pairs of steps, of six commands before the sandbox exchange (P1-P6)."""
 
-import os
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 
 from oms.lab.judge import tally
 from oms.ledger import engine
+from tests.lab import sample
 from tests.lab.power.bench import every_pair, every_step
 from tests.lab.power.disk import Loss
 from tests.lab.power.files import GONE
@@ -70,6 +70,6 @@ def test_a_command_ended_at_every_step(bench: Any, name: str, record_property: C
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["answer lost", "cancel"])
 def test_pairs_of_steps(bench: Any, name: str, record_property: Callable[[str, object], None]) -> None:
-    """Every telling step; of the life after it every fifth, beginning elsewhere each time (or as asked)."""
-    stride = int(os.environ.get("OMS_TEST_PAIRS", "5"))
-    record_property("counted", f"pairs of steps, {name}: {every_pair(bench(name), stride=stride)}")
+    """Every telling step; of the life after it every twentieth, beginning elsewhere each time, or all."""
+    found = every_pair(bench(name), stride=sample.stride(20))
+    record_property("counted", f"pairs of steps, {name}{sample.told(20)}: {found}")

@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEEDS = [int(os.environ["OMS_TEST_SEED"])] if "OMS_TEST_SEED" in os.environ else [1, 2]
 KILLS = 100  # of all seeds together
+ON_WIRE = 2  # of them at least have to find orders on the wire: a busy machine needs more kills until they do
+MOST_KILLS = 400
 SETTINGS = {
     "submit__in_flight_horizon_s": "1.3",  # above the exchange's own bound of one second
     "submit__concurrency": "3",
@@ -117,8 +119,10 @@ class Killer:
         return "\n".join([*self.told[-40:], *found])
 
 
-def killed(nursery: Nursery, key: Path, directory: Path, seeds: list[int], kills: int) -> tuple[int, int, float]:
-    """Run the seeds side by side until there were so many kills.
+def killed(
+    nursery: Nursery, key: Path, directory: Path, seeds: list[int], kills: int, on_wire: int = 0
+) -> tuple[int, int, float]:
+    """Run the seeds side by side until there were so many kills, so many of them with orders on the wire.
 
     How many there were, how many left orders on the wire, and in how many seconds.
     """
@@ -129,7 +133,7 @@ def killed(nursery: Nursery, key: Path, directory: Path, seeds: list[int], kills
     def record(is_on_wire: bool) -> bool:
         with counting:
             met.append(is_on_wire)
-            return len(met) < kills
+            return len(met) < kills or (sum(met) < on_wire and len(met) < MOST_KILLS)
 
     def run(seed: int) -> None:
         give_key(directory / str(seed), key)
@@ -147,12 +151,12 @@ def killed(nursery: Nursery, key: Path, directory: Path, seeds: list[int], kills
 def test_hundreds_of_kills_at_random_instants_lose_and_double_nothing(
     nursery: Nursery, exchange_key: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    count, on_wire, took_s = killed(nursery, exchange_key, tmp_path, SEEDS, KILLS)
+    count, on_wire, took_s = killed(nursery, exchange_key, tmp_path, SEEDS, KILLS, ON_WIRE)
     record_property(
         "counted", f"SIGKILL at random instants: {count} in {took_s:.0f} s, {on_wire} with orders on the wire"
     )
     assert count >= KILLS
-    assert on_wire >= KILLS // 50, "the instants miss what they are for"
+    assert on_wire >= ON_WIRE, "the instants miss what they are for"
 
 
 def test_a_few_kills_at_random_instants_lose_and_double_nothing(

@@ -11,10 +11,12 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, create_mock_engine, insert, update
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection
 
 from oms.errors import (
@@ -418,7 +420,8 @@ def _write_schema(path: Path, environment: str, now_us: int) -> None:
     try:
         with engines.translated(path), writer.begin() as connection:
             connection.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-            schema.metadata.create_all(connection, checkfirst=False)
+            for statement in _tables(connection.dialect.name):
+                connection.exec_driver_sql(statement)
             connection.execute(insert(schema.alembic_version).values(version_num=schema.HEAD))
             connection.execute(
                 insert(schema.ledger).values(
@@ -427,6 +430,20 @@ def _write_schema(path: Path, environment: str, now_us: int) -> None:
             )
     finally:
         writer.dispose()
+
+
+@cache
+def _tables(dialect: str) -> tuple[str, ...]:
+    """The statements that create all tables and indexes; put into words once for each process."""
+    statements: list[str] = []
+    words = registry.load(dialect)()
+
+    def note(ddl: Any, *values: object, **more: object) -> None:
+        statements.append(str(ddl.compile(dialect=words)))
+
+    engine = create_mock_engine(f"{dialect}://", note)
+    schema.metadata.create_all(engine, checkfirst=False)
+    return tuple(statements)
 
 
 def _upgrade(path: Path, revision: str, *, allowed: bool) -> None:

@@ -286,7 +286,7 @@ class World:
             return
         connection = self.disk.committed(self.ledger_path)
         try:
-            for name in _subjects(request):
+            for name in subjects(request):
                 body = (request.body or b"").decode()
                 claims = [json.loads(data) for (data,) in connection.execute(_CLAIMS, (name, name, body, name))]
                 if all(claim["signed_ms"] != signed_ms for claim in claims):
@@ -338,7 +338,7 @@ WHERE e.kind = 'claimed' AND CASE a.kind WHEN 'group_create' THEN a.body = ? ELS
 """
 
 
-def _subjects(request: Request) -> list[str]:
+def subjects(request: Request) -> list[str]:
     """The client_order_ids that a write creates, or the ids of the orders or the group that it is about."""
     verb = request.path.rpartition("/")[2]
     if "/order_groups/" in request.path:

@@ -8,7 +8,7 @@ import pytest
 from oms.cli.entry import run
 from oms.lab import campaign, crew
 from oms.lab.crew import campaigns
-from oms.lab.story import Story
+from oms.lab.scene import Scene
 
 
 def test_a_campaign_that_ends_well_is_told_in_figures(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +23,7 @@ def test_a_campaign_that_ends_well_is_told_in_figures(tmp_path: Path, capfd: pyt
 def test_a_broken_promise_is_told_with_its_seed_and_its_files_are_kept(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Story, "doubled", lambda self: ["I3: 0/0 is 2 orders: a, b"])
+    monkeypatch.setattr(Scene, "doubled", lambda self: ["I3: 0/0 is 2 orders: a, b"])
     kept = tmp_path / "kept"
     assert run(["lab", "--seed", "6", "--campaigns", "1", "--keep", str(kept)]) == 1
     told = capfd.readouterr()

@@ -36,6 +36,7 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)
     fates: Callable[[], Callable[[Request], Fate]] = lambda: lambda request: WELL
     before: Callable[[PowerWorld], object] = lambda world: None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ class Bench:
 
     def live(self, world: PowerWorld, on_step: Callable[[Steps, str], None] = lambda steps, name: None) -> Life:
         """The scenario's command as one life."""
-        return world.live(self.scenario.verb, *self.scenario.arguments, on_step=on_step)
+        return world.live(self.scenario.verb, *self.scenario.arguments, on_step=on_step, **self.scenario.options)
 
     def names(self) -> list[str]:
         """The steps of a whole life, in order."""

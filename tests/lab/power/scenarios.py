@@ -1,4 +1,4 @@
-"""Six commands in six situations, fixed."""
+"""Eight commands in eight situations, fixed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +50,12 @@ def having(*numbers: int) -> Callable[[PowerWorld], object]:
     return lambda world: world.live("submit", rows(*numbers))
 
 
+def halted(world: PowerWorld) -> None:
+    """Two orders rest, and sending is halted."""
+    world.live("submit", rows(1, 2))
+    world.live("halt")
+
+
 SINGLY = {"OMS_SUBMIT__BATCH_SIZE": "1", "OMS_SUBMIT__CONCURRENCY": "1"}
 PAIRS = {"OMS_SUBMIT__BATCH_SIZE": "2", "OMS_SUBMIT__CONCURRENCY": "1"}
 NO_SUCH_MARKET = row(2, ticker="SBXNONE-A-T10")
@@ -59,6 +65,8 @@ SCENARIOS = {
     "batched": Scenario("submit", (rows(2, 3, 4, 5),), 5, PAIRS, before=having(1)),
     "answer lost": Scenario("submit", (rows(2, 3),), 3, SINGLY, losing("POST", 1), having(1)),
     "cancel": Scenario("cancel", (["row-1", "row-2"],), 2, SINGLY, losing("DELETE", 1), having(1, 2)),
+    "amend": Scenario("amend", ("row-1",), 2, SINGLY, losing("POST", 3), having(1, 2), {"price": "0.04", "count": "3"}),
+    "clear": Scenario("clear", (), 2, SINGLY, losing("DELETE", 3), halted),
     "retry": Scenario(
         "retry", ("b",), 1, SINGLY, before=lambda world: world.live("submit", [row(1), NO_SUCH_MARKET], batch="b")
     ),

@@ -8,7 +8,9 @@ from tests.lab.power.disk import Disk, Loss
 
 _ON_WIRE = """
 SELECT c.last_signed_ms FROM orders o JOIN commands c ON c.order_key = o.key
-WHERE c.state = 'on_wire' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind = 'cancel')
+WHERE c.state = 'on_wire' AND (o.client_order_id = ? AND c.kind = 'create' OR o.order_id = ? AND c.kind <> 'create')
+UNION ALL
+SELECT last_signed_ms FROM actions WHERE state = 'on_wire' AND target = ?
 """
 # The worst of all, and by turns one that mixes: a random survivor could be harder to read than none.
 _MIXED = (Loss.PREFIX, Loss.SUBSET, Loss.TORN)
@@ -25,7 +27,7 @@ class Witness:
         self.breaches: list[str] = []
 
     def sees(self, sent: Iterable[str], signed_ms: int) -> None:
-        """These leave now: creates by client_order_id, or a cancel by order_id; the time of their claim is signed."""
+        """These leave now: by client_order_id, order_id or an action's target. The time of their claim is signed."""
         self.sends += 1
         for loss in (Loss.ALL, _MIXED[self.sends % len(_MIXED)]):
             self.opened += 1
@@ -38,7 +40,7 @@ class Witness:
 
 def _asked(left: sqlite3.Connection, name: str) -> int | str | None:
     try:
-        found = left.execute(_ON_WIRE, (name, name)).fetchone()
+        found = left.execute(_ON_WIRE, (name, name, name)).fetchone()
     except sqlite3.DatabaseError as exc:
         return str(exc)
     return None if found is None else int(found[0])

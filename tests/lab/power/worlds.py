@@ -3,7 +3,6 @@
 Every send is witnessed: what a power cut at that moment would leave must show it as on the wire (P1, I1).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from oms.app.api import Oms
 from oms.lab import crash
 from oms.lab.crash import Crash, Steps
 from oms.lab.network import WELL, Fate
-from oms.lab.world import Life, World
+from oms.lab.world import Life, World, subjects
 from oms.venue.transport import Request
 from tests.lab.power.disk import Disk, Loss
 from tests.lab.power.files import GONE
@@ -86,12 +85,4 @@ class PowerWorld(World):
         if request.method == "GET":
             return
         self.writes.append(signed_ms)
-        self.witness.sees(_subjects(request), signed_ms)
-
-
-def _subjects(request: Request) -> list[str]:
-    """The client_order_ids that a write creates, or the order_id that it cancels."""
-    if request.body is None:
-        return [request.path.rpartition("/")[2]]
-    document = json.loads(request.body)
-    return [order["client_order_id"] for order in document.get("orders", [document])]
+        self.witness.sees(subjects(request), signed_ms)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from oms.lab.judge import INVARIANTS, RULES
+from oms.lab.judge.actions import MOVES as ACTION_MOVES
 from oms.lab.judge.reading import APPLICATION_ID, REVISIONS
 from oms.lab.judge.replay import MOVES, STATUS_MOVES
 from oms.ledger import schema
+from oms.lifecycle.actions import ACTION_TABLE
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 LIFECYCLE = (DOCS / "lifecycle.md").read_text(encoding="utf-8")
@@ -37,6 +39,13 @@ def test_the_judge_knows_the_moves_that_the_page_of_states_shows(kind: str) -> N
         }
         shown[event.replace(" ", "_")] = moves
     assert MOVES[kind] == shown
+
+
+def test_the_judge_knows_the_moves_of_actions() -> None:
+    known: dict[str, dict[str, tuple[str, str]]] = {}
+    for (state, event), (first, second) in ACTION_TABLE.items():
+        known.setdefault(str(event.__struct_config__.tag), {})[state.value] = (first.value, second.value)
+    assert known == ACTION_MOVES
 
 
 def test_the_judge_knows_the_statuses_that_the_page_of_states_shows() -> None:

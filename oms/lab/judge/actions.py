@@ -1,6 +1,6 @@
 """Rules about requests that are about no order of the ledger: cancel-all, cancels of others' orders, order groups.
 
-The table of their moves is written here a second time, from docs/lifecycle.md.
+The table of their moves is written here a second time; a test holds it equal to that of oms.
 """
 
 import hashlib

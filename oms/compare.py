@@ -8,7 +8,7 @@ key that sees no less than the sender's. No error, timer or restart is evidence 
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -120,13 +120,24 @@ def _seen_again(known: Known, seen: e.Snapshot, as_of_ms: int, source: str) -> e
     return event if replay.observe(known.order, event) != known.order else None
 
 
+class Crossing(NamedTuple):
+    """An order of ours that asked for self_trade_prevention_type maker, as it was placed."""
+
+    order_key: int
+    ticker: str
+    side: str
+    price_e6: int
+    created_ts_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What else is known when an order turns out to be canceled."""
 
-    closed_tickers: Collection[str]  # markets that trade no more
+    closed_ms: Mapping[str, int | None]  # markets that trade no more, and since when, where that is told
     triggered_groups: Collection[str]  # order_group_ids
     all_canceled_until_ms: int | None  # a cancel-all of ours reaches until then (exchange time)
+    crossing: Collection[Crossing] = ()  # orders of ours that cancel others of ours instead of trading with them
 
 
 def is_end_unasked(known: Known, event: e.Event) -> bool:
@@ -152,11 +163,27 @@ def with_reason(known: Requested, event: e.Event, around: Surroundings) -> e.Eve
         reason = Reason.ORDER_GROUP
     elif tail_ms is not None and tail_ms - _TAIL_MS <= ended_ms <= tail_ms:
         reason = Reason.CANCEL_ALL
-    elif known.ticker in around.closed_tickers:
+    elif any(_meets(known, each, ended_ms) for each in around.crossing):
+        reason = Reason.SELF_TRADE
+    elif known.ticker in around.closed_ms and _had_closed(around.closed_ms[known.ticker], ended_ms, event.as_of_ms):
         reason = Reason.MARKET_CLOSED
     else:
         reason = Reason.CANCELED_ELSEWHERE
     return msgspec.structs.replace(event, reason=reason)
+
+
+def _had_closed(closed_ms: int | None, ended_ms: int, now_ms: int) -> bool:
+    """Whether a market that has closed by now had then; a time of closing that is still to come tells nothing."""
+    return closed_ms is None or closed_ms > now_ms or ended_ms >= closed_ms - _EDGE_MS
+
+
+def _meets(known: Known, other: Crossing, ended_ms: int) -> bool:
+    """Whether the other order would have traded with this one when this one ended."""
+    price_e6 = known.order.price_e6 or known.price_e6
+    bid_e6, ask_e6 = (price_e6, other.price_e6) if known.side == "bid" else (other.price_e6, price_e6)
+    is_then = abs(other.created_ts_ms - ended_ms) <= _EDGE_MS
+    is_other = other.order_key != known.order_key and other.ticker == known.ticker and other.side != known.side
+    return is_other and is_then and bid_e6 >= ask_e6
 
 
 def foreign_fields(known: Known, seen: e.Snapshot) -> str:

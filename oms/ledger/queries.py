@@ -150,15 +150,25 @@ def canceled_here(ledger: Ledger, order_keys: Sequence[int]) -> set[int]:
         return set(connection.execute(query).scalars())
 
 
-def closed_markets(ledger: Ledger, tickers: Collection[str]) -> set[str]:
-    """Those of these markets that trade no more, by what was last read of them."""
+def closed_markets(ledger: Ledger, tickers: Collection[str]) -> dict[str, int | None]:
+    """Those of these markets that trade no more, by what was last read of them, and when they closed (ms)."""
     market = schema.markets.c
-    query = select(market.ticker).where(market.ticker.in_(tickers), market.status.not_in(_TRADING))
+    query = select(market.ticker, market.close_ts_ms).where(market.ticker.in_(tickers), market.status.not_in(_TRADING))
     with ledger.read() as connection:
-        return set(connection.execute(query).scalars())
+        return {row[0]: row[1] for row in connection.execute(query)}
 
 
 _TRADING = ("initialized", "inactive", "active")
+
+
+def crossing(ledger: Ledger, tickers: Collection[str], since_ms: int) -> list[tuple[int, str, str, int, int]]:
+    """Orders in these markets since then that cancel others of ours: key, ticker, side, price, when they were made."""
+    o = schema.orders.c
+    query = select(o.key, o.ticker, o.side, o.price_e6, o.created_ts_ms).where(
+        o.self_trade_prevention_type == "maker", o.created_ts_ms >= since_ms, o.ticker.in_(tickers)
+    )
+    with ledger.read() as connection:
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in connection.execute(query)]
 
 
 def triggered_groups(ledger: Ledger) -> set[str]:

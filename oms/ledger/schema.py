@@ -42,7 +42,7 @@ from oms.lifecycle.states import (
 )
 
 # The revision that these tables are at. A test holds it equal to the head of migrations/.
-HEAD = "0003"
+HEAD = "0004"
 # "OMSL" in ASCII: SQLite's header field that says whose file this is.
 APPLICATION_ID = 0x4F4D534C
 # The watermark that the account's orders were read up to then (exchange time); a copy of a ledger loses it.

@@ -5,6 +5,7 @@ what it did see, and concludes nothing from what it did not. Whoever calls it ho
 """
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from oms import compare
@@ -239,15 +240,29 @@ class Reconciler:
         if not ended:
             return conclusions
         ours = queries.canceled_here(self.ledger, [x.order_key for x in ended])
+        tickers = {x.ticker for x in ended if x.order_key not in ours}
+        self._read_markets(tickers)
+        since_ms = min((x.order.created_ts_ms or 0 for x in ended), default=0)
         around = compare.Surroundings(
-            closed_tickers=queries.closed_markets(self.ledger, {x.ticker for x in ended}),
+            closed_ms=queries.closed_markets(self.ledger, tickers),
             triggered_groups=queries.triggered_groups(self.ledger),
             all_canceled_until_ms=queries.watermark(self.ledger, CANCEL_ALL_TAIL),
+            crossing=[compare.Crossing(*each) for each in queries.crossing(self.ledger, tickers, since_ms)],
         )
         return [
             (x, compare.with_reason(x, event, around) if _is_unasked(x, event, ours) else event)
             for x, event in conclusions
         ]
+
+    def _read_markets(self, tickers: set[str]) -> None:
+        """Ask which of these markets have closed; one that is known to have does not open again."""
+        with suppress(ReadFailed):
+            books.read_quotes(
+                self.ledger,
+                self.venue,
+                tickers - queries.closed_markets(self.ledger, tickers).keys(),
+                self.settings.now_us,
+            )
 
     def _report_amended(self, entries: Iterable[Entry]) -> None:
         """Terms that nobody asked for here, unless a change of ours is in doubt: then it may be what is seen."""

@@ -22,14 +22,14 @@ from oms.ledger.lock import Locks
 
 ORDERS = 50
 
-# Revision 0004 rebuilds `orders`, to which three tables refer, and fills its new column; 0005 moves data out of
+# Revision 0005 rebuilds `orders`, to which three tables refer, and fills its new column; 0006 moves data out of
 # `fills` into a table of its own. Between them they do everything that SQLite makes hard.
 REVISION_2 = '''
 """A new column on the parent table."""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0004", "0003", None, None
+revision, down_revision, branch_labels, depends_on = "0005", "0004", None, None
 
 
 def upgrade():
@@ -43,7 +43,7 @@ REVISION_3 = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0005", "0004", None, None
+revision, down_revision, branch_labels, depends_on = "0006", "0005", None, None
 
 
 def upgrade():
@@ -64,7 +64,7 @@ BREAKS_A_REFERENCE = '''
 """Loses the orders that events refer to."""
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0004", "0003", None, None
+revision, down_revision, branch_labels, depends_on = "0005", "0004", None, None
 
 
 def upgrade():
@@ -74,7 +74,7 @@ MEETS_A_BAD_ROW = '''
 """A rule that a row in the ledger does not meet."""
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0004", "0003", None, None
+revision, down_revision, branch_labels, depends_on = "0005", "0004", None, None
 
 
 def upgrade():
@@ -108,7 +108,7 @@ def copied(number):
     path.parent.mkdir()
     return shutil.copy(ledger, path)
 
-upgrade(copied(0), "0003", allowed=True, versions=[versions])
+upgrade(copied(0), "0004", allowed=True, versions=[versions])
 total = done
 print(total)
 for deadly in sorted({*range(1, total + 1, stride), total - 2, total - 1, total}):
@@ -116,7 +116,7 @@ for deadly in sorted({*range(1, total + 1, stride), total - 2, total - 1, total}
     child = os.fork()
     if child == 0:
         done = 0
-        upgrade(path, "0003", allowed=True, versions=[versions])
+        upgrade(path, "0004", allowed=True, versions=[versions])
         os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), (deadly, status)
@@ -262,10 +262,10 @@ def test_every_index_of_the_schema_is_used_with_its_own_condition(path: Path) ->
 def test_an_upgrade_moves_data_keeps_references_and_makes_a_backup(path: Path, tmp_path: Path) -> None:
     make(path)
     before, old = rows_of(path), shape(path)
-    kept = upgrade.upgrade(path, "0003", allowed=True, versions=[versions(tmp_path, REVISION_2, REVISION_3)])
+    kept = upgrade.upgrade(path, "0004", allowed=True, versions=[versions(tmp_path, REVISION_2, REVISION_3)])
     assert rows_of(path) == before
     with connected(path) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
         assert connection.execute("SELECT note FROM orders WHERE key = 9").fetchone() == ("row 9",)
         assert connection.execute("SELECT count(*) FROM trades").fetchone() == (ORDERS,)
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -284,7 +284,7 @@ def test_an_upgrade_moves_data_keeps_references_and_makes_a_backup(path: Path, t
 def test_a_rebuilt_table_keeps_every_rule_and_index(path: Path, tmp_path: Path) -> None:
     make(path)
     before = shape(path)
-    upgrade.upgrade(path, "0003", allowed=True, versions=[versions(tmp_path, REVISION_2)])
+    upgrade.upgrade(path, "0004", allowed=True, versions=[versions(tmp_path, REVISION_2)])
     after = shape(path)
     was, now = before.pop("table orders"), after.pop("table orders")
     assert isinstance(was, tuple)
@@ -302,7 +302,7 @@ def test_a_revision_from_a_newer_program_is_refused_by_name(path: Path) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '0042'")
     before = path.read_bytes()
     for create in (True, False):
-        with pytest.raises(LedgerForeign, match=r"0042.*0003") as caught:
+        with pytest.raises(LedgerForeign, match=r"0042.*0004") as caught:
             open_ledger(f"sqlite:///{path}", "sandbox", create=create)
         assert "newer oms is needed" in caught.value.hint
     assert path.read_bytes() == before
@@ -312,8 +312,8 @@ def test_a_revision_from_a_newer_program_is_refused_by_name(path: Path) -> None:
 def test_a_reading_command_upgrades_nothing_and_names_the_ones_that_do(path: Path, tmp_path: Path) -> None:
     make(path)
     before = path.read_bytes()
-    with pytest.raises(LedgerForeign, match="revision 0003, this oms works with 0004") as caught:
-        upgrade.upgrade(path, "0003", allowed=False, versions=[versions(tmp_path, REVISION_2)])
+    with pytest.raises(LedgerForeign, match="revision 0004, this oms works with 0005") as caught:
+        upgrade.upgrade(path, "0004", allowed=False, versions=[versions(tmp_path, REVISION_2)])
     assert "oms submit" in caught.value.hint
     assert path.read_bytes() == before
     assert backups(path) == []
@@ -330,7 +330,7 @@ def test_an_upgrade_gives_way_to_whoever_uses_the_ledger(
     assert getattr(held, name).acquire(0)
     try:
         with pytest.raises(LedgerBusy):
-            upgrade.upgrade(path, "0003", allowed=True, versions=[versions(tmp_path, REVISION_2)])
+            upgrade.upgrade(path, "0004", allowed=True, versions=[versions(tmp_path, REVISION_2)])
     finally:
         held.close()
     assert path.read_bytes() == before
@@ -340,8 +340,8 @@ def test_an_upgrade_gives_way_to_whoever_uses_the_ledger(
 def test_of_two_that_upgrade_the_second_finds_it_done(path: Path, tmp_path: Path) -> None:
     make(path)
     folder = versions(tmp_path, REVISION_2)
-    assert upgrade.upgrade(path, "0003", allowed=True, versions=[folder]) is not None
-    assert upgrade.upgrade(path, "0003", allowed=True, versions=[folder]) is None
+    assert upgrade.upgrade(path, "0004", allowed=True, versions=[folder]) is not None
+    assert upgrade.upgrade(path, "0004", allowed=True, versions=[folder]) is None
     assert len(backups(path)) == 1
 
 
@@ -355,7 +355,7 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(
     make(path)
     before, old = rows_of(path), shape(path)
     with pytest.raises(error):
-        upgrade.upgrade(path, "0003", allowed=True, versions=[versions(tmp_path, text)])
+        upgrade.upgrade(path, "0004", allowed=True, versions=[versions(tmp_path, text)])
     assert (rows_of(path), shape(path)) == (before, old)
     open_ledger(f"sqlite:///{path}", "sandbox", create=True).close()
 
@@ -378,8 +378,8 @@ def test_a_kill_at_any_statement_leaves_the_old_schema_and_the_retry_passes(path
         copy = scratch / f"{number}" / "ledger.sqlite3"
         assert shape(copy) == old, f"killed at statement {number}"
         assert rows_of(copy) == before
-        assert upgrade.upgrade(copy, "0003", allowed=True, versions=[folder]) is not None
-        assert upgrade.read_revision(copy) == "0005"
+        assert upgrade.upgrade(copy, "0004", allowed=True, versions=[folder]) is not None
+        assert upgrade.read_revision(copy) == "0006"
         assert rows_of(copy) == before
         with connected(copy) as connection:
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -50,16 +50,32 @@ def test_pnl_in_every_form(traded: Shell) -> None:
     assert "prices of" in answer.err
 
 
-def test_what_does_not_tie_out_is_told_on_stderr_too(traded: Shell) -> None:
+def test_a_deposit_explains_the_balance_and_is_listed_in_every_form(traded: Shell) -> None:
     traded.sandbox.control(deposit={"dollars": "3.00"})
+    traded.oms("reconcile")
+    assert traded.oms("pnl", "-o", "json").json["notes"] == []
+    newest, _ = traded.oms("balance", "-o", "jsonl").lines
+    assert (newest["deposits"], newest["unexplained"]) == ("3.0000", "0.0000")
+    listed = [line for line in traded.oms("transfers", "-o", "jsonl").lines if line["amount"] == "3.00"]
+    assert [(each["kind"], each["status"], each["to_subaccount"]) for each in listed] == [("deposit", "applied", 0)]
+    head, *_ = traded.oms("transfers", "-o", "csv").out.splitlines()
+    assert head.split(",") == list(listed[0])
+
+
+def test_what_does_not_tie_out_is_told_on_stderr_too(traded: Shell) -> None:
+    everything = "/portfolio/summary/total_resting_order_value"
+    first, *_ = traded.sandbox.call("GET", "/portfolio/balance").json()["balance_breakdown"]
+    held = traded.sandbox.call("GET", everything).json()["resting_order_value_breakdown"]
+    cash = Decimal(first["balance"]) + sum(Decimal(each["balance"]) for each in held) + 3
+    traded.sandbox.control(balance={"dollars": f"{cash:.2f}"})
     traded.oms("reconcile")
     answer = traded.oms("pnl", "-o", "json")
     (note,) = answer.json["notes"]
-    assert "deposits, withdrawals, transfers" in note
+    assert "interest, rewards" in note
     assert f"warning: {note}" in answer.err
     newest, first = traded.oms("balance", "-o", "jsonl").lines
     assert (first["since"], first["unexplained"], newest["since"]) == (None, None, first["at"])
-    assert Decimal("2.9") < Decimal(newest["unexplained"]) <= 3
+    assert Decimal("2.9") < Decimal(newest["unexplained"]) <= Decimal("3.01")
 
 
 def test_fills_positions_and_settlements_as_lists(traded: Shell) -> None:

@@ -40,12 +40,13 @@ def halt(invocation: Invocation, reason: str | None, clears: bool, ledger: Path 
     reason = (reason or "").strip() or "halted by hand"
     problem, told = _halt(invocation, reason, ledger)
     fields: dict[str, Any] = {"ok": True, "halted": told[0]["reason"], "ledgers": told}
+    shown = {f"halted {each['ledger']}": each["reason"] for each in told}
     if not clears:
-        invocation.answer.done(fields, {f"halted {each['ledger']}": each["reason"] for each in told})
+        invocation.answer.done(fields, shown)
         return 0
     if problem:
         error = error_fields("bad_config", f"halted, but nothing was canceled: {problem}", "mend it, then run it again")
-        invocation.answer.done({**fields, "ok": False, "error": error})
+        invocation.answer.done({**fields, "ok": False, "error": error}, shown)
         invocation.notes.error(str(error["message"]), str(error["hint"]))
         return 2
     return _clear(invocation, fields, yes)

@@ -94,7 +94,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Where several tests run at a time each worker begins with its share of the longest: none is left to the end.
     """
     for item in items:
-        if item.path.is_relative_to(LAB) and not item.path.name.startswith(("test_judge", "test_faults_catalogue")):
+        if item.path.is_relative_to(LAB) and not item.path.name.startswith(
+            ("test_judge", "test_faults_catalogue", "test_planting")
+        ):
             item.add_marker("lab")
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return

@@ -267,6 +267,20 @@ def test_a_canceled_order_may_have_been_amended_elsewhere_where_others_use_the_a
     assert judge(pair.ledger, pair.exchange, is_settled=True, is_alone=False) == []
 
 
+def test_an_order_that_was_renamed_elsewhere_is_there_where_others_use_the_account(pair: Pair) -> None:
+    order = pair.one("status = 'resting'")
+    name = order["client_order_id"]
+    pair.spoil("UPDATE placed SET client_order_id = 'another' WHERE client_order_id = ?", name, side="exchange")
+    assert pair.invariants() >= {"I9", "I21"}
+    assert judge(pair.ledger, pair.exchange, is_settled=True, is_alone=False) == []
+    # Never under our id, as far as the ledger was shown: somebody else's.
+    pair.spoil(
+        "UPDATE events SET data = replace(data, 'order_id', 'order_ix') WHERE kind IN ('acknowledged', 'found')",
+        side="ledger",
+    )
+    assert "I21" in {each.invariant for each in judge(pair.ledger, pair.exchange, is_settled=True, is_alone=False)}
+
+
 def test_a_ledger_that_was_lost_is_not_asked_for_its_requests(pair: Pair) -> None:
     sent_unclaimed(pair)
     assert judge(pair.ledger, pair.exchange, is_settled=True, is_complete=False) == []

@@ -75,7 +75,7 @@ def no_stranger_is_adopted(case: Case) -> Said:
     owners = {order["order_id"]: order["client_order_id"] for order in case.exchange.orders}
     for name, order in case.orders.items():
         owner = owners.get(order["order_id"], name)
-        if owner != name:
+        if owner != name and name not in case.renamed:
             yield name, f"{name} claims the order {order['order_id']}, which is there under {owner or 'no id'}"
 
 

@@ -38,6 +38,7 @@ class Case:
     bodies: dict[str, str] = field(default_factory=dict)  # of the creates, by client_order_id
     changes: dict[str | None, set[str]] = field(default_factory=lambda: defaultdict(set))  # order_id -> bodies
     there: dict[str, Row] = field(default_factory=dict)  # orders at the exchange, by client_order_id
+    renamed: set[str] = field(default_factory=set)  # those of them that bear another id there by now
 
     @property
     def exchange(self) -> Book:
@@ -91,4 +92,29 @@ def prepare(case: Case) -> Case:
                     case.changes[order["order_id"]].add(body)
     if case.book is not None:
         case.there.update((order["client_order_id"], order) for order in case.book.orders)
+        if not case.is_alone:
+            _add_renamed(case)
     return case
+
+
+def _add_renamed(case: Case) -> None:
+    """An order that was given another id elsewhere is there all the same, under the order_id it was taken as."""
+    assert case.book is not None
+    unnamed = {order["order_id"]: order for order in case.book.orders if order["client_order_id"] not in case.orders}
+    for name, order in case.orders.items():
+        seen = unnamed.get(order["order_id"])
+        if seen is not None and name not in case.there and _was_taken(case, order):
+            case.there[name] = seen
+            case.renamed.add(name)
+
+
+def _was_taken(case: Case, order: Row) -> bool:
+    """Whether the ledger was shown that order_id under the order's own id before."""
+    for event in case.events.get(order["key"], []):
+        said = event["said"] or {}
+        shown = said.get("order") if event["kind"] == "found" else {"client_order_id": order["client_order_id"], **said}
+        if event["kind"] in ("acknowledged", "found") and isinstance(shown, dict):
+            theirs = (shown.get("order_id"), shown.get("client_order_id"))
+            if theirs == (order["order_id"], order["client_order_id"]):
+                return True
+    return False

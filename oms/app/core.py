@@ -72,6 +72,13 @@ class Core:
         ledger = self._open_or_none()
         return ledger is None or queries.totals(ledger).doubtful > 0
 
+    def unfinished(self) -> bool:
+        """Whether this object began to send and left something queued: a failure of it is then no plain failure."""
+        if not self._has_sent:
+            return False
+        ledger = self._open_or_none()
+        return ledger is not None and queries.totals(ledger).queued > 0
+
     def close(self) -> None:
         """Close an open line, the ledger, and let go of its locks; harmless twice. Hooks have up to 10 s to be told."""
         line, self._line = self._line, None

@@ -16,6 +16,7 @@ from oms.cli.root import root
 from oms.errors import InputError, LimitExceeded, OmsError
 
 IN_DOUBT = 3
+FAILED = 1  # says that nothing of it is live
 
 
 def run(argv: list[str]) -> int:
@@ -26,7 +27,7 @@ def run(argv: list[str]) -> int:
     code = _guarded(invocation, lambda: _dispatch(invocation, argv), argv)
     _flush_stderr()
     invocation.signals.close()
-    return IN_DOUBT if invocation.unsettled else code
+    return IN_DOUBT if invocation.unsettled or (code == FAILED and invocation.unfinished) else code
 
 
 def _dispatch(invocation: Invocation, argv: list[str]) -> int:

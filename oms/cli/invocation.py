@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ class Invocation:
         self.signals = Signals()
         self.report_code: int | None = None  # of a run that has ended: it stands even if its answer cannot be written
         self.unsettled = False  # a run ended by an exception left something in doubt
+        self.unfinished = False  # or some of its orders queued, while others may be live
         self._answer: stdout.Answer | None = None
 
     @property
@@ -78,7 +79,8 @@ class Invocation:
             except LedgerBusy:  # another process sends; this one had not begun
                 raise
             except BaseException:
-                self.unsettled = _is_unsettled(oms)
+                self.unsettled = _is_so(oms.unsettled)
+                self.unfinished = _is_so(oms.unfinished)
                 raise
 
     @contextmanager
@@ -119,9 +121,9 @@ class Invocation:
             raise ConfirmationNeeded("declined: nothing was recorded and nothing was sent")
 
 
-def _is_unsettled(oms: "Oms") -> bool:
+def _is_so(asked: Callable[[], bool]) -> bool:
     try:
-        return bool(oms.unsettled())
+        return asked()
     except Exception:  # a ledger that cannot be asked: whatever was sent may be in doubt (P4)
         return True
 

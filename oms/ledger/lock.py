@@ -39,12 +39,19 @@ class Lock:
         Raises LedgerFailed when its file cannot be made.
         """
         try:
+            self._make()
             self._lock.acquire(timeout=-1 if wait_s is None else wait_s, poll_interval=_POLL_S)
         except Timeout:
             return False
         except OSError as exc:
             raise _failed(Path(self._lock.lock_file), exc) from exc
         return True
+
+    def _make(self) -> None:
+        """filelock takes a file that cannot be made for one that another process just removed, and tries for ever."""
+        path = self._lock.lock_file
+        if not os.path.lexists(path):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def release(self) -> None:
         """Let go; harmless when it is not held."""

@@ -179,6 +179,7 @@ class FakeOms:
     failure: ClassVar[BaseException | None] = None
     preview_count: ClassVar[int | None] = None
     is_unsettled: ClassVar[bool] = False
+    is_unfinished: ClassVar[bool] = False
 
     def __init__(self, config: Any, interrupt: Any) -> None:
         self.config = config
@@ -199,6 +200,9 @@ class FakeOms:
 
     def unsettled(self) -> bool:
         return self.is_unsettled
+
+    def unfinished(self) -> bool:
+        return self.is_unfinished
 
     def _called(self, name: str, /, **arguments: Any) -> None:
         self.calls.append((name, arguments))

@@ -203,6 +203,17 @@ def test_doubts_of_others_change_no_code_of_a_command_that_had_not_begun_to_send
     assert cli(*words).code == code
 
 
+@pytest.mark.parametrize(
+    ("failure", "code"), [(errors.LedgerFailed("disk full"), 3), (RuntimeError("boom"), 3), (errors.InputError("x"), 2)]
+)
+def test_a_run_that_failed_with_orders_still_queued_does_not_say_that_nothing_is_live(
+    fake: type[FakeOms], cli: Cli, failure: BaseException, code: int
+) -> None:
+    fake.failure = failure
+    fake.is_unfinished = True
+    assert cli("submit").code == code
+
+
 def test_a_ledger_that_cannot_be_asked_counts_as_unsettled(fake: type[FakeOms], cli: Cli) -> None:
     def unsettled(_self: FakeOms) -> bool:
         raise errors.LedgerFailed("disk full")

@@ -255,6 +255,8 @@ def test_exit_3_when_an_order_is_parked_and_it_says_what_to_do(shell: Shell) -> 
     resolved = shell.oms("resolve", "mine", "--absent", "-o", "json")
     assert (resolved.code, resolved.orders[0]["status"]) == (0, "unsent")
     assert shell.oms("orders", "--in-doubt", "-o", "json").orders == []
+    assert shell.oms("reconcile").code == 0
+    assert shell.oms("verify").code == 0, "the judge knows that a person has decided whose order it is"
 
 
 def test_exit_5_when_the_exchange_refuses_and_5_comes_before_6_and_1(shell: Shell) -> None:

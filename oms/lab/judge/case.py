@@ -91,7 +91,8 @@ def prepare(case: Case) -> Case:
                 else:
                     case.changes[order["order_id"]].add(body)
     if case.book is not None:
-        case.there.update((order["client_order_id"], order) for order in case.book.orders)
+        disowned = _disowned(case)
+        case.there.update((x["client_order_id"], x) for x in case.book.orders if x["order_id"] not in disowned)
         if not case.is_alone:
             _add_renamed(case)
     return case
@@ -118,3 +119,17 @@ def _was_taken(case: Case, order: Row) -> bool:
             if theirs == (order["order_id"], order["client_order_id"]):
                 return True
     return False
+
+
+def _disowned(case: Case) -> set[str]:
+    """The order_ids of others' orders that have an id of ours, where a person decided that they are not ours."""
+    found: set[str] = set()
+    for events in case.events.values():
+        strangers: set[str] = set()
+        for event in events:
+            said = event["said"] or {}
+            if event["kind"] == "found_foreign":
+                strangers.add(said["order"]["order_id"])
+            elif event["kind"] == "resolved" and said.get("order_id") is None:
+                found |= strangers
+    return found

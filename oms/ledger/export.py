@@ -124,12 +124,12 @@ ANSWERS = ("acknowledged", "attempt_refused", "attempt_unknown", "not_processed"
 
 
 def attempts(ledger: Ledger, since_us: int | None) -> Iterator[Row[Any]]:
-    """Every claim and what came of it, in order: seq, kind, at_us, data, command_key, command_kind, recorded_us."""
+    """Every claim and what came of it, in order: seq, kind, at_us, command_key, command_kind, recorded_us."""
     with ledger.read() as connection:
         top = connection.execute(select(func.coalesce(func.max(_e.seq), 0))).scalar_one()
     wanted: Any = (
         select(
-            *(_e.seq, _e.kind, _e.at_us, _e.data, _e.command_key),
+            *(_e.seq, _e.kind, _e.at_us, _e.command_key),
             _c.kind.label("command_kind"),
             _c.created_at_us.label("recorded_us"),
         )

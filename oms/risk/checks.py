@@ -256,7 +256,9 @@ def _loss(limits: Limits, order: LiveOrder, day: Day, live: Live, *, reduce_only
         order, "max_daily_loss_dollars", limits.max_daily_loss_e6, "today's realized loss is", -day.realized_e6 * 100
     )
     # What can only close is let through: whoever has lost too much must be able to get out.
-    return None if found is not None and (reduce_only or live.only_closes(order)) else found
+    if found is None or reduce_only or live.only_closes(order):
+        return None
+    return msgspec.structs.replace(found, would_be=f"{found.would_be}, and this can open a position")
 
 
 def _exceeded(order: LiveOrder, name: str, allowed_e6: int | None, what: str, value_e8: int) -> Refusal | None:

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
-
 from oms.ledger import export as walks
 from oms.ledger import money, rates
 from oms.ledger.ledger import Ledger
@@ -23,15 +21,6 @@ from oms.money.positions import Position, Settled
 
 MOST_POINTS = 400  # of a line, half of it at least once there are so many
 MARKETS_SHOWN = 20
-
-
-class _Attempt(msgspec.Struct):
-    """What is needed of a claim or an answer."""
-
-    batched: int = 1
-
-
-_attempt = msgspec.json.Decoder(_Attempt)
 
 
 @dataclass(slots=True)
@@ -50,10 +39,9 @@ class Latency:
 
 @dataclass(slots=True)
 class Rate:
-    """How many attempts and requests were begun in each second in which there were any, and what they cost."""
+    """How many attempts were begun in each second in which there were any, and what they cost."""
 
     attempts: dict[int, int] = field(default_factory=dict)
-    requests: dict[int, int] = field(default_factory=dict)
     # Tokens of the account's write budget, only of seconds in which it is known what that was.
     tokens: dict[int, int] = field(default_factory=dict)
     allowed: dict[int, int] = field(default_factory=dict)  # what refills in that second
@@ -139,14 +127,13 @@ def _attempts(
 ) -> tuple["array[int]", "array[int]"]:
     recorded, sent = array("q"), array("q")
     on_wire: dict[int, int] = {}
-    groups: Counter[tuple[int, int]] = Counter()  # (second, commands in the request)
     budgets = rates.rate_limits(ledger)
     row: Any
     for row in walks.attempts(ledger, since_us):
-        _, kind, at_us, data, command_key, command_kind, recorded_us = row
+        _, kind, at_us, command_key, command_kind, recorded_us = row
         if kind == "claimed":
             on_wire[command_key] = at_us
-            groups[at_us // 1_000_000, _attempt.decode(data).batched] += 1
+            rate.attempts[at_us // 1_000_000] = rate.attempts.get(at_us // 1_000_000, 0) + 1
             _spend(rate, budgets, at_us, CommandKind(command_kind))
             answers["attempts"] += 1
             continue
@@ -156,9 +143,6 @@ def _attempts(
             recorded.append(max(0, at_us - recorded_us))
             if claimed_us is not None:
                 sent.append(max(0, at_us - claimed_us))
-    for (second, batched), count in groups.items():
-        rate.attempts[second] = rate.attempts.get(second, 0) + count
-        rate.requests[second] = rate.requests.get(second, 0) - (-count // batched)
     return recorded, sent
 
 

@@ -250,19 +250,19 @@ def _rate(rate: Rate) -> Iterator[str]:
     if not rate.attempts:
         yield "<p>Nothing was sent.</p>"
         return
-    most, requests = max(rate.attempts.values()), max(rate.requests.values())
+    most = max(rate.attempts.values())
     values, wide = _over_time(rate.attempts, 1, max, "attempts")
-    says = f"at most {most} attempts and {requests} requests in one second"
+    says = f"at most {most} attempts in one second"
     of = f"the busiest second of {wide:,} s" if wide > 1 else "one second"
     svg = charts.columns("Attempts per second over time", says, values, every=-(-len(values) // 8))
     yield _figure(svg, f"Each column is {of}. One request may carry many attempts.")
     yield from _shares(rate)
     rows = [
-        ("in all", f"{sum(rate.attempts.values()):,}", f"{sum(rate.requests.values()):,}"),
-        ("in the busiest second", f"{most:,}", f"{requests:,}"),
-        ("seconds with any", f"{len(rate.attempts):,}", f"{len(rate.requests):,}"),
+        ("in all", f"{sum(rate.attempts.values()):,}"),
+        ("in the busiest second", f"{most:,}"),
+        ("seconds with any", f"{len(rate.attempts):,}"),
     ]
-    yield _table("What was sent", ["", "attempts", "requests"], rows)
+    yield _table("What was sent", ["", "attempts"], rows)
 
 
 def _shares(rate: Rate) -> Iterator[str]:

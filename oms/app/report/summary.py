@@ -48,9 +48,7 @@ def fields(figures: Figures) -> dict[str, Any]:
         "recorded_to_acknowledged": _latency(recorded),
         "sent_to_acknowledged": _latency(sent),
         "rate": {
-            "requests": sum(rate.requests.values()),
-            "seconds_with_any": len(rate.requests),
-            "most_requests_in_a_second": max(rate.requests.values(), default=0),
+            "seconds_with_any": len(rate.attempts),
             "most_attempts_in_a_second": max(rate.attempts.values(), default=0),
             **_budget(rate),
         },
@@ -121,9 +119,7 @@ def pairs(figures: Figures) -> dict[str, Any]:
         **{status: number for status, number in by_status(figures).items() if number},
         "in doubt": told["orders"]["in_doubt"],
         "attempts": told["attempts"]["made"],
-        "requests": told["rate"]["requests"],
-        "most in a second": f"{told['rate']['most_attempts_in_a_second']} attempts,"
-        f" {told['rate']['most_requests_in_a_second']} requests",
+        "most in a second": f"{told['rate']['most_attempts_in_a_second']} attempts",
         "of the rate allowed": share(figures.rate),
         recorded.title: _spread(recorded),
         sent.title: _spread(sent),

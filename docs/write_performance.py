@@ -72,7 +72,7 @@ def _part_line(part: Part, record: Record) -> str:
     if figure is None:
         why = record.skipped.get(part.key) or part.limit
         return f"| {part.says} | {goal} | not measured{': ' + why if why else ' yet'} | |"
-    measured = f"**{_amount(figure.value, part.unit)}**" + (f" ({_spread(figure)})" if figure.spread else "")
+    measured = f"**{_amount(figure.value, part.unit)}** ({_spread(figure) if figure.spread else 'one run'})"
     if figure.rates:
         measured += ": " + ", ".join(f"{who} {shown(rate)}/s" for who, rate in figure.rates.items())
     if figure.note:
@@ -96,6 +96,7 @@ def benchmark_lines(record: Record) -> Iterator[str]:
         name = run["benchmark"]
         probes = " &rarr; ".join(f"{p['fsync_us']} us, {p['spin_us'] / 1000:.1f} ms" for p in run["probes"])
         yield f"| `{name}` | {_purpose(name)} | {run['took_s']:.0f} s | {probes} |"
+    yield f"| | all of it | {sum(run['took_s'] for run in record.runs) / 60:.0f} min | |"
 
 
 def _purpose(name: str) -> str:

@@ -33,6 +33,7 @@ NAMES = (
     "batched",
     "latency",
     "rate",
+    "minutes",
     "resume",
     "record",
     "footprint",
@@ -83,12 +84,12 @@ def one(name: str, options: list[str]) -> Run:
     """Run one benchmark: what it told, where, when and of which commit."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "figures.json")
-        script = HERE / f"{name}.py"
+        script, measured = HERE / f"{name}.py", commit()
         begun, date = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         done = subprocess.run([sys.executable, str(script), *options, "--json", str(file)], check=False)
         told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"figures": []}
     took = {"exit_code": done.returncode, "date": date, "took_s": round(time.monotonic() - begun, 1)}
-    return {"benchmark": name, "is_short": bool(options), "commit": commit()} | took | told
+    return {"benchmark": name, "is_short": bool(options), "commit": measured} | took | told
 
 
 def commit() -> str:

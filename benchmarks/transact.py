@@ -3,8 +3,8 @@
 The same orders go to the same stub exchange, one to a request, signed by the same key. The rival stands here in full
 (`Rival`): the workflow's id is the client_order_id, its one step is the signed POST through a `requests.Session` of
 each thread. It runs as it comes (a SQLite file with a rollback journal), on a SQLite file switched to WAL by hand, and
-on PostgreSQL, one order after another and in threads; what counts is the better. Each rival is a process that has
-imported everything and lives through all rounds; they take turns.
+on PostgreSQL, one order after another and in threads; of DBOS as of oms, the better number of threads counts. Each
+rival is a process that has imported everything and lives through all rounds; they take turns.
 
 Timed for oms: recording the orders, and sending them until the last answer is durable, on a fresh ledger. Timed for
 DBOS: calling every workflow until the last has its result; its launch is not counted, and oms's opening of a session is
@@ -45,8 +45,8 @@ from oms.venue.signing import signed_headers
 CREATE = "/portfolio/events/orders"
 OMS, DEFAULT, WAL, POSTGRES = "oms", "DBOS, SQLite as it comes", "DBOS, SQLite in WAL mode", "DBOS, PostgreSQL"
 # By the exchange's latency in ms: oms's senders, and the threads that call workflows.
-SENDERS = {0: 4, 20: 16}
-THREADS = {0: (1, 4, 16), 20: (8, 16)}
+SENDERS: dict[int, tuple[int, ...]] = {0: (1, 4), 20: (16, 32)}
+THREADS = {0: (1, 4, 16), 20: (16, 32)}
 SAMPLE_S = 1.5  # a rival gets as many of the orders as it does in about that time, so that slow ones do not take hours
 DATABASE = "OMS_BENCHMARK_DATABASE"  # a URL with a password: in the environment, since all can read arguments
 
@@ -62,7 +62,9 @@ class Rival:
         self._url = base_url + CREATE
         self._key = load_key(str(make_key(directory)))
         self._of_thread = threading.local()
-        DBOS(config=DBOSConfig(name="benchmark", system_database_url=database_url, log_level="ERROR"))
+        # As many connections as threads: its default of 20 would hold 32 back.
+        own = DBOSConfig(name="benchmark", system_database_url=database_url, sys_db_pool_size=32, log_level="ERROR")
+        DBOS(config=own)
 
         @DBOS.step()
         def post(body: bytes) -> str:
@@ -166,7 +168,8 @@ def worker(who: str, base_url: str, directory: Path, environ: Mapping[str, str])
 def measure_at(latency_ms: int, asked: Asked, told: Told, databases: Mapping[str, Mapping[str, str]]) -> None:
     """All rivals at one latency of the exchange, interleaved; tells each of them, and oms against default and best."""
     most = 100 if asked.is_short else 400
-    ways = [(OMS, SENDERS[latency_ms]), *((who, n) for who in databases for n in THREADS[latency_ms])]
+    ways = [(OMS, n) for n in SENDERS[latency_ms]]
+    ways += [(who, n) for who in databases for n in THREADS[latency_ms]]
     taken: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
     home = asked.directory / f"{latency_ms}"
     home.mkdir()

@@ -28,9 +28,15 @@ class Drive:
     """Sending and resolving, in turn, over one session."""
 
     def __init__(
-        self, session: Session, scope: Scope, progress: Report, total: int | None = None, tray: Tray | None = None
+        self,
+        session: Session,
+        scope: Scope,
+        progress: Report,
+        total: int | None = None,
+        tray: Tray | None = None,
+        is_done: Callable[[], bool] = lambda: False,
     ) -> None:
-        """With a `tray` it goes on until that is closed."""
+        """With a `tray` it goes on until that is closed. Once `is_done`, it waits for nothing but what is in doubt."""
         self._session = session
         self._tray = tray
         self._progress = progress
@@ -45,7 +51,9 @@ class Drive:
             timeout_s=session.config.venue.timeout_s,
         )
         limits = limiting(session.config, session.ledger, session.venue)
-        self._run = Run(self._desk, session.venue, settings, session.interrupt, self._sent, session.ports, limits, tray)
+        self._run = Run(
+            self._desk, session.venue, settings, session.interrupt, self._sent, session.ports, limits, tray, is_done
+        )
 
     @property
     def stop(self) -> Stop | None:

@@ -73,7 +73,7 @@ class Runs:
             with self._session(purpose, progress, wait_s if wait else 0.0, is_done, ended) as session:
                 if session is not None:
                     record_cancels(session, others)
-                    drive = Drive(session, scope, progress, total, tray)
+                    drive = Drive(session, scope, progress, total, tray, is_done)
                     drive.go()
                     _look_at(session, look_at)
                     ended.stop = drive.stop if session.stop is not None else self._halt_met(drive.stop, scope, before)

@@ -72,8 +72,12 @@ class Run:
         ports: Ports = SYSTEM,
         limits: Limiting | None = None,
         tray: Tray | None = None,
+        is_done: Callable[[], bool] = lambda: False,
     ) -> None:
-        """With a `tray` the run goes on until that is closed and empty, and takes up whatever lies in it."""
+        """With a `tray` the run goes on until that is closed and empty, and takes up whatever lies in it.
+
+        `is_done` tells that what this run is about has its end: it does not wait for the rest of its scope then.
+        """
         self.turns = Turns(desk, venue.limiter, venue.clock, None if limits is None else limits.gate)
         self._limits = limits
         self._desk = desk
@@ -87,6 +91,7 @@ class Run:
         self._requests = 0  # handed to senders and not yet answered
         self._asked_at = 0.0
         self._tray = tray
+        self._is_done = is_done
         self._resolve_at: float | None = None
         self._resolve_pause_s = _FIRST_RESOLVE_S
         self.is_halted = False
@@ -278,6 +283,8 @@ class Run:
             return False
         if self._ports.monotonic() - self._asked_at >= _ASK_S:
             self._asked_at = self._ports.monotonic()
+            if self._is_done():
+                return False  # what waits is of earlier runs
             self._desk.withdraw_expired(now_us)
             if signs.is_paused:
                 self._ask_status()

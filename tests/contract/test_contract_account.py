@@ -260,6 +260,19 @@ def test_an_exchange_that_stays_paused_is_given_up_although_cancels_went_out_mea
     assert (left.exit_code, left.report.stop and left.report.stop.code) == (6, "paused")
 
 
+def test_a_cancel_that_is_done_does_not_wait_for_an_amend_that_a_pause_holds_back(world: World) -> None:
+    amended, wanted = (order.client_order_id for order in world.submit([row(), row(price="0.02")]).orders)
+    world.sandbox.control(pause="trading")
+    with world.opened(submit__wait_s=1) as oms:
+        assert oms.amend(amended, price="0.03").exit_code == 6
+    began = time.monotonic()
+    run = world.cancel(wanted, submit__wait_s=30)
+    assert (run.exit_code, run.report.stop, run.statuses) == (0, None, ["canceled"])
+    assert time.monotonic() - began < 15
+    world.sandbox.control(pause="none")
+    assert world.drain().exit_code == 0
+
+
 def test_nothing_is_sent_in_the_minute_after_a_cancel_all(world: World) -> None:
     with world.opened() as oms:
         oms.halt("stop")

@@ -1,6 +1,7 @@
 """`Oms.fills`, `positions`, `pnl`, `balances` and `settlements` over a real exchange, read by `Oms.reconcile`."""
 
 import re
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from oms.errors import InputError, LedgerMissing, UnknownOrder
 from oms.records import PnlReport
+from oms.venue.account import Fill
+from oms.venue.pages import Listing
 from tests.contract.conftest import own_world
 from tests.contract.worlds import TICKER, World, row
 
@@ -134,6 +137,46 @@ def test_a_settlement_is_told_beside_what_we_held_and_closes_it(traded: World) -
     assert Decimal(newest.settlements or "") == Decimal("8.33")
     assert (report.total.unrealized, report.unexplained, report.notes) == ("0.0000", "0.0000", ())
     assert Decimal(report.total.total or "") == Decimal(report.total.realized) - Decimal(report.total.fees)
+
+
+def test_a_position_that_does_not_tie_out_is_a_break_until_it_does(
+    own_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange's list of trades leaves one out."""
+    own_world.sandbox.create(price="0.9900", count="2.00")
+    own_world.sandbox.create(price="0.9900", count="3.00")
+    with monkeypatch.context() as patched, own_world.opened() as oms:
+        patched.setattr(Listing, "__iter__", without_the_first_trade(Listing.__iter__))
+        reports = [oms.reconcile()]
+        deadline = time.monotonic() + 20
+        while not reports[-1].breaks and time.monotonic() < deadline:
+            reports.append(oms.reconcile())
+        assert reports[0].exit_code == 0
+        assert reports[-1].exit_code == 7
+        (found,) = reports[-1].breaks
+        assert (found.kind, found.ticker, found.client_order_id, found.order_id) == ("position", TICKER, None, None)
+        assert found.seen == "5.00 at the exchange"
+        assert found.expected.startswith("2.00 by") or found.expected.startswith("3.00 by")
+        assert f"oms fills --ticker {TICKER}" in found.suggestion
+        assert [each.kind for each in oms.breaks()] == ["position"]
+        assert [position.agrees for position in oms.positions()] == [False]
+    with own_world.opened() as oms:
+        assert (oms.reconcile().exit_code, oms.breaks()) == (0, [])
+        assert [position.agrees for position in oms.positions()] == [True]
+
+
+def without_the_first_trade(whole: Any) -> Any:
+    hidden: list[str] = []
+
+    def iterate(listing: Any) -> Any:
+        for item in whole(listing):
+            if isinstance(item, Fill):
+                hidden[:] = hidden or [item.order_id]
+                if item.order_id in hidden:
+                    continue
+            yield item
+
+    return iterate
 
 
 def test_a_deposit_explains_what_it_moved_and_is_listed(traded: World) -> None:

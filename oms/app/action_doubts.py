@@ -32,6 +32,7 @@ def record_cancels(session: Session, wanted: Sequence[ActionRecorded]) -> None:
     """Record cancels of single orders, durable on return; one that is unfinished already is that cancel (P6)."""
     left = {x.recorded.target for x in actions.unfinished(session.ledger) if x.kind is ActionKind.CANCEL_EXTERNAL}
     new = [recorded for recorded in wanted if recorded.target not in left]
+    session.canceling.update(recorded.target for recorded in wanted)
     if new:
         actions.record(session.ledger, new, session.venue.clock.now_us())
 
@@ -51,7 +52,10 @@ def go_on(session: Session, progress: Report) -> None:
     try:
         for entry in left:
             if entry.state in (CommandState.QUEUED, CommandState.IN_DOUBT):
-                _keep(session, carrier.carry(entry))
+                done = carrier.carry(entry)
+                _keep(session, done)
+                if done.recorded.target not in session.canceling:
+                    session.notes.append(f"the cancel of order {done.recorded.target}, asked for earlier: {done.state}")
     except CredentialsError as exc:
         session.stop = Stop(code="credentials", message=exc.message, hint=exc.hint, exit_code=exc.exit_code)
 

@@ -6,11 +6,12 @@ run sends next (`oms.app.action_doubts.go_on`).
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from oms.app.runs import Runs
 from oms.app.session import Report, Session
 from oms.app.tally import Ended, Tally
+from oms.errors import LedgerBusy
 from oms.venue.door import Venue
 
 
@@ -21,7 +22,12 @@ class ActionRuns(Runs):
     def opened(self, purpose: str, progress: Report, wait_s: float) -> Iterator[tuple[Session, Ended]]:
         """An open session that holds the writer lock, and how it ended. Raises LedgerBusy after `wait_s` seconds."""
         ended = Ended(Tally(), [])
-        with self._session(purpose, progress, wait_s, lambda: False, ended) as session:
+        with ExitStack() as stack:
+            try:
+                session = stack.enter_context(self._session(purpose, progress, wait_s, lambda: False, ended))
+            except LedgerBusy as exc:
+                hint = "nothing of this was recorded or sent; `oms halt` makes a run that places orders let go"
+                raise LedgerBusy(exc.message, hint=hint) from exc
             assert session is not None
             yield session, ended
 

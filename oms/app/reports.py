@@ -72,8 +72,9 @@ def of_batch(
 
 
 def of_drain(ledger: Ledger, ended: Ended, began_us: int) -> SubmitReport:
-    """The report of a run that drained everything."""
-    queued, doubtful = listing.unfinished_of(ledger, None)
+    """The report of a run that drained everything; actions are part of everything."""
+    left = queries.totals(ledger)
+    queued, doubtful = left.queued, left.doubtful
     rejected, unsent = len(ended.tally.rejected), len(ended.tally.unsent)
     keys = tuple(ended.tally.order_keys)
     notes = ended.notes if keys or queued or doubtful else [*ended.notes, "nothing is pending"]

@@ -131,6 +131,7 @@ class Session:
         self.horizon_ms = config.submit.in_flight_horizon_us // 1000
         self._print_of_key = print_of_key
         self._gives_way = False  # to a halt that is set while it runs
+        self.canceling: set[str] = set()  # order_ids, not of this ledger, whose cancel this run was asked for
         self.reconciler = Reconciler(
             ledger,
             venue,

@@ -9,7 +9,7 @@ import pytest
 
 from oms import Oms
 from oms.app.session import Session
-from oms.errors import InputError
+from oms.errors import InputError, LedgerBusy
 from oms.interrupt import Interrupt
 from oms.ledger.halt import HaltFile, halt_path, lift_path
 from oms.records import ActionReport
@@ -271,6 +271,21 @@ def test_a_cancel_that_is_done_does_not_wait_for_an_amend_that_a_pause_holds_bac
     assert time.monotonic() - began < 15
     world.sandbox.control(pause="none")
     assert world.drain().exit_code == 0
+
+
+def test_who_finds_the_ledger_held_is_told_that_nothing_was_recorded_and_how_it_lets_go(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oms.app import guarding
+
+    monkeypatch.setattr(guarding, "LOCK_WAIT_S", 0.1)
+    world.submit([row()])
+    with world.opened() as other, world.opened() as oms:
+        other._open(create=False).locks.take_writer(1)
+        with pytest.raises(LedgerBusy) as refused:
+            oms.cancel_account()
+    assert "nothing of this was recorded" in refused.value.hint
+    assert "oms halt" in refused.value.hint
 
 
 def test_nothing_is_sent_in_the_minute_after_a_cancel_all(world: World) -> None:

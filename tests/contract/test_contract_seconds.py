@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from oms.app import action_carrier, drive
 from oms.errors import InputError, LimitExceeded, UnknownOrder
 from oms.ledger import actions
 from oms.lifecycle.actions import ActionRecorded
@@ -153,8 +154,24 @@ def test_a_cancel_that_cannot_be_sent_stays_queued_and_the_next_run_sends_it(wor
     world.sandbox.control(pause="none")
     with world.opened() as oms:
         oms.unhalt()
-    world.drain()
+    went_on = world.drain()
+    assert any(second in note and "accepted" in note for note in went_on.report.notes)
     assert status(world, second) == "canceled"
+
+
+def test_a_run_that_leaves_such_a_cancel_in_doubt_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (drive, action_carrier):
+        monkeypatch.setattr(module, "_GRACE_S", 0.2)
+    _, second = doubled(world)
+    told(world)
+    world.sandbox.control(pause="exchange")
+    assert cancel(world, second, submit__wait_s=0.2).exit_code == 6
+    world.sandbox.control(pause="none")
+    with world.opened() as oms:
+        oms.unhalt()
+    world.faults(fault("drop", CANCEL, commit=False, times=50), fault("error", "GetOrder", status=503, times=500))
+    run = world.drain(submit__in_flight_horizon_s=0.2)
+    assert run.exit_code == 3, run.report
 
 
 def test_the_cancel_of_the_first_one_leaves_the_second_and_says_that_it_rests(world: World) -> None:

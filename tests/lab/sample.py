@@ -17,4 +17,4 @@ def amount(usual: int, whole: int) -> int:
 
 def told(usual: int) -> str:
     """The words of a sample, to be printed with what it counted."""
-    return "" if stride(usual) == 1 else f" (A SAMPLE: every {usual}th; {ASKED}=1 takes all)"
+    return "" if stride(usual) == 1 else f" (A SAMPLE, one of {usual}; {ASKED}=1 takes all)"

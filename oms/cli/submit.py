@@ -92,7 +92,8 @@ def submit(
     """Record orders, then send each of them once.
 
     FILE is .csv, .jsonl or .json; - reads any of these from standard input; flags say one order. Without any of them,
-    send what is pending from earlier runs. Running the same file again places nothing twice.
+    send what is pending from earlier runs. Running the same file again places nothing twice;
+    an order by flags is a new one each time, unless --client-order-id or --batch names it.
     """
     row = {field: value for field, value in flags.items() if value is not None}
     group = row.pop("order_group", None) if file is not None and set(row) == {"order_group"} else None

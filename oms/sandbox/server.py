@@ -217,8 +217,10 @@ class Shell:
         try:
             body = await _read_body(receive)
             if body is not None:
-                response = self._answer(_request(scope, body))
-                await self._pause(response)
+                request = _request(scope, body)
+                response = self._answer(request)
+                if not _is_control(request):  # whoever made the exchange slow must be able to take that back
+                    await self._pause(response)
                 await deliver(response, self.connections.of(scope), receive, send)
         finally:
             self._in_flight -= 1
@@ -230,7 +232,7 @@ class Shell:
 
     def _answer(self, request: Request) -> Response:
         with _dying_of_bugs():
-            if request.path.startswith("/sandbox/"):
+            if _is_control(request):
                 response = self._control(request)
             else:
                 response = self.exchange.handle(request, self.now_us())
@@ -308,6 +310,11 @@ async def _read_body(receive: Receive) -> bytes | None:
         chunks.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(chunks)
+
+
+def _is_control(request: Request) -> bool:
+    """Whether it is about the sandbox itself, not for the exchange that it is."""
+    return request.path.startswith("/sandbox/")
 
 
 def _request(scope: Message, body: bytes) -> Request:

@@ -58,6 +58,11 @@ def test_launch_starts_one_and_finds_it_again(directory: Path) -> None:
     assert Path(first.private_key_path).exists()
 
 
+def test_one_that_answers_late_is_found_all_the_same(directory: Path) -> None:
+    slow = ServeOptions(dir=directory, idle_exit_s=60, latency_ms=10_000)
+    assert launch(directory, slow).pid == launch(directory).pid
+
+
 def test_launch_as_a_program_prints_what_it_found(directory: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-m", "oms.sandbox.launch", str(directory)],

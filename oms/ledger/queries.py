@@ -414,7 +414,9 @@ def halt_reason(ledger: Ledger) -> str | None:
 
 def keep_halt(ledger: Ledger, reason: str, now_us: int) -> None:
     """Write the row of a halt that only the file knows, because the ledger could not be written then."""
-    row = insert(schema.controls).values(name="halt", reason=reason, at_us=now_us)
+    by_file = ledger.halt.read()
+    at_us = now_us if by_file is None or by_file.at_us is None else by_file.at_us  # one halt, of one moment
+    row = insert(schema.controls).values(name="halt", reason=reason, at_us=at_us)
     with ledger.gated_write() as connection:
         if connection.execute(select(schema.controls.c.name).where(schema.controls.c.name == "halt")).first() is None:
             connection.execute(row)

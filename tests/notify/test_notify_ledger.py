@@ -237,6 +237,14 @@ def test_a_halt_by_row_and_another_by_file_are_told_each_and_a_bare_file_by_its_
     assert ledger.halt.path.name in second
 
 
+def test_a_halt_whose_row_came_later_than_its_file_is_one_halt(ledger: Ledger) -> None:
+    deliveries.begin(ledger, "command", NOW_US)
+    ledger.halt.set("the ledger was locked", 77)
+    queries.keep_halt(ledger, "the ledger was locked", 99)
+    queries.lift_halt(ledger)
+    assert said(ledger) == ["sending was halted, and goes on: the ledger was locked"]
+
+
 def test_who_is_told_for_the_first_time_hears_nothing_of_halts_before_that(ledger: Ledger) -> None:
     halt_path(ledger.path, "before", 11)
     lift_path(ledger.path)

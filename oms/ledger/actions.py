@@ -184,7 +184,7 @@ _ABOUT = (
     .where(*_OF_TARGETS)
     .order_by(_ev.seq)
 )
-_UNFINISHED = select(schema.actions).where(text(schema.UNFINISHED_SQL)).order_by(_a.key)
+_UNFINISHED = text(f"SELECT * FROM actions WHERE {schema.UNFINISHED_SQL} ORDER BY key")  # noqa: S608
 _BY_KEY = select(schema.actions).where(_a.key == bindparam("key"))
 _ON_WIRE = text(f"SELECT count(*) FROM actions WHERE {schema.UNFINISHED_SQL} AND state = 'on_wire'")  # noqa: S608
 _TAIL = text("SELECT value_ms FROM watermarks WHERE name = :name")

@@ -98,8 +98,6 @@ def _configure(connection: sqlite3.Connection, *, writable: bool) -> None:
         run("PRAGMA query_only = ON")
         return
     run("PRAGMA fullfsync = ON")  # macOS: fsync alone does not flush the drive
-    # Else the file keeps the size it once had, and its size would not tell whether a checkpoint is due.
-    run(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
     run("PRAGMA synchronous = EXTRA")
     mode = run("PRAGMA journal_mode = WAL").fetchone()[0]
     synchronous = run("PRAGMA synchronous").fetchone()[0]
@@ -199,6 +197,17 @@ def wal_size(path: Path) -> int:
         return os.stat(f"{path}-wal").st_size
     except OSError:
         return 0
+
+
+def limit_wal(connection: Connection) -> None:
+    """Have the next commit after a whole checkpoint cut the write-ahead log back to its limit.
+
+    Else the file keeps the size it once had, and its size would not tell whether a checkpoint is due. To cut off 32 MB
+    takes as long as several commits, so a run does not ask for it before its first claims are out.
+    """
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    raw.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}").fetchone()
 
 
 def checkpoint(connection: Connection) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import msgspec
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, Row
 
 from oms.errors import InputError
@@ -34,9 +34,12 @@ class GroupEntry(msgspec.Struct, frozen=True):
 def groups(ledger: Ledger, *, deleted: bool = False) -> Iterator[GroupEntry]:
     """The groups that the ledger knows, by their ids."""
     with ledger.read() as connection:
-        query = select(schema.order_groups).order_by(_g.order_group_id)
-        rows = connection.execute(query if deleted else query.where(_g.state != "deleted")).all()
+        rows = connection.execute(_ALL if deleted else _PRESENT).all()
     return map(_entry, rows)
+
+
+_ALL = text("SELECT * FROM order_groups ORDER BY order_group_id")
+_PRESENT = text("SELECT * FROM order_groups WHERE state <> 'deleted' ORDER BY order_group_id")
 
 
 def group_named(ledger: Ledger, name: str) -> GroupEntry:

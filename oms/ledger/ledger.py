@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, create_mock_engine, insert, update
+from sqlalchemy import Engine, create_mock_engine, insert, text, update
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection
 
@@ -183,12 +183,9 @@ class Ledger:
             if not continued:
                 _forget_account(connection, is_set_back=mark is not None or known.epoch > 0)
             self.epoch = known.epoch + 1
-            connection.execute(update(schema.ledger).values(epoch=self.epoch))
-            connection.execute(
-                insert(schema.epochs).values(
-                    epoch=self.epoch, opened_at_us=now_us, purpose=purpose, pid=os.getpid(), key_print=key_print
-                )
-            )
+            run = {"epoch": self.epoch, "at_us": now_us, "purpose": purpose, "pid": os.getpid(), "print": key_print}
+            connection.execute(_NEW_EPOCH, {"epoch": self.epoch})
+            connection.execute(_NEW_RUN, run)
         self.note_seq(kept_seq, durable=True)
         return continued
 
@@ -240,6 +237,7 @@ class Ledger:
                 try:
                     with engines.translated(self.path):
                         engines.checkpoint(self._held())
+                        engines.limit_wal(self._held())
                     self._commits = 0
                 except LedgerBusy:
                     pass  # a reader is in the way: the next one will do
@@ -302,6 +300,10 @@ def _forget_account(connection: Connection, *, is_set_back: bool) -> None:
 
 
 _EPOCH = "SELECT epoch FROM ledger"
+_NEW_EPOCH = text("UPDATE ledger SET epoch = :epoch")
+_NEW_RUN = text(
+    "INSERT INTO epochs (epoch, opened_at_us, purpose, pid, key_print) VALUES (:epoch, :at_us, :purpose, :pid, :print)"
+)
 _IDENTITY = "SELECT ledger_id, environment, host, user_id, epoch FROM ledger"
 # Its orders may be at the exchange already: the account has to be read first.
 _STRANGE = f"SELECT count(*) FROM ({schema.STRANGE_QUEUED_SQL})"  # noqa: S608

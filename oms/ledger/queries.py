@@ -398,8 +398,12 @@ def strange_queued(ledger: Ledger) -> dict[str, int]:
 
 def set_watermark(connection: Connection, name: str, value_ms: int, now_us: int) -> None:
     """Move a watermark, in the caller's transaction."""
-    connection.execute(schema.watermarks.delete().where(schema.watermarks.c.name == name))
-    connection.execute(schema.watermarks.insert().values(name=name, value_ms=value_ms, at_us=now_us))
+    connection.execute(_UNSET, {"name": name})
+    connection.execute(_SET, {"name": name, "value_ms": value_ms, "at_us": now_us})
+
+
+_UNSET = text("DELETE FROM watermarks WHERE name = :name")
+_SET = text("INSERT INTO watermarks (name, value_ms, at_us) VALUES (:name, :value_ms, :at_us)")
 
 
 def halt_reason(ledger: Ledger) -> str | None:

@@ -80,7 +80,14 @@ CLAIMS = (
         (
             Part("dbos-default-0", "its default, a SQLite file, exchange 0 ms away", "x", at_least=5),
             Part("dbos-default-20", "its default, a SQLite file, exchange 20 ms away", "x", at_least=5),
-            Part("dbos-best-0", "the best of its configurations, exchange 0 ms away", "x", at_least=3.5),
+            Part(
+                "dbos-best-0",
+                "the best of its configurations, exchange 0 ms away",
+                "x",
+                at_least=3.5,
+                limit="of the 0.9 ms that an order takes oms here, two thirds are signing it and the HTTP client, which"
+                " both rivals share; an earlier run on the same day came to 3.6",
+            ),
             Part("dbos-best-20", "the best of its configurations, exchange 20 ms away", "x", at_least=3.5),
         ),
     ),

@@ -24,7 +24,13 @@ DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "performance.md"
 RECORD = DOCS / "performance.json"
 BLOCK = re.compile(r"(<!-- written: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-MINUTES = "minutes"  # the series of rate.py over time
+MINUTES = "minutes"  # the series of minutes.py over time
+GOALS, RATES, TEN_MINUTES = "performance-goals.svg", "performance-rates.svg", "performance-minutes.svg"
+_TITLES = {
+    GOALS: "Every figure against its goal",
+    RATES: "Orders a second, oms and its rivals",
+    TEN_MINUTES: "The full rate of a tier, over time",
+}
 
 Run = Mapping[str, Any]
 
@@ -50,9 +56,10 @@ def machine_lines(record: Record) -> Iterator[str]:
     libraries = ", ".join(f"{name} {version}" for name, version in m["libraries"].items())
     days = sorted({run["date"][:10] for run in record.runs})
     commits = sorted({run["commit"][:10] for run in record.runs} - {""})
-    yield f"Measured {' and '.join(dict.fromkeys((days[0], days[-1])))} at {', '.join(commits)}, nothing else running:"
-    yield f"{m['cores']} cores ({m['cpu']}), {m['memory_gb']:g} GB, {m['kernel']}, Python {m['python']},"
-    yield f"SQLite {m['sqlite']}; {libraries}."
+    yield f"Measured {' and '.join(dict.fromkeys((days[0], days[-1])))} at {', '.join(commits)}, with other work on the"
+    yield "machine held back as far as that could be; the probes [below](#measuring-it-yourself) tell what it was like."
+    yield f"{m['cores']} cores ({m['cpu']}), {m['memory_gb']:g} GB, {m['kernel']}, Python {m['python']}, SQLite"
+    yield f"{m['sqlite']}; {libraries}."
 
 
 def claim_lines(record: Record) -> Iterator[str]:
@@ -87,6 +94,13 @@ def _amount(value: float, unit: str) -> str:
 
 def _spread(figure: Figure) -> str:
     return f"{shown(min(figure.samples))} to {shown(max(figure.samples))}"
+
+
+def chart_lines(record: Record) -> Iterator[str]:
+    """The charts below the claims."""
+    for name in charts(record):
+        if name != GOALS:
+            yield f"![{_TITLES[name]}]({name})\n"
 
 
 def benchmark_lines(record: Record) -> Iterator[str]:
@@ -125,6 +139,7 @@ def figure_lines(record: Record) -> Iterator[str]:
 BLOCKS = {
     "machine": machine_lines,
     "claims": claim_lines,
+    "charts": chart_lines,
     "benchmarks": benchmark_lines,
     "figures": figure_lines,
 }
@@ -140,12 +155,12 @@ def written(text: str, record: Record) -> str:
 
 def charts(record: Record) -> dict[str, str]:
     """Every chart by the name of its file; one without figures is not drawn."""
-    drawn = {"performance-goals.svg": _goals(record)}
+    drawn = {GOALS: _goals(record)}
     if groups := list(_groups(record)):
         note = "each group on its own scale; oms writes every order down durably before it sends it"
-        drawn["performance-rates.svg"] = rates("Orders a second, oms and its rivals", note, groups)
+        drawn[RATES] = rates(_TITLES[RATES], note, groups)
     if minutes := _minutes(record):
-        drawn["performance-minutes.svg"] = minutes
+        drawn[TEN_MINUTES] = minutes
     return drawn
 
 
@@ -156,7 +171,7 @@ def _goals(record: Record) -> str:
         below = [_met(part, figure) for part, figure in measured if part.at_most != 0]
         rows += [_SHORT[claim.key], *below] if below else []
     note = "bars to the right of the goal reach it by that factor; to the left they miss it"
-    return goals("Every figure against its goal", note, rows)
+    return goals(_TITLES[GOALS], note, rows)
 
 
 def _met(part: Part, figure: Figure) -> Met:
@@ -256,7 +271,7 @@ def _minutes(record: Record) -> str:
         ),
         Panel("Memory, MB", [line("resident", "rss_mb")]),
     ]
-    return times("Ten minutes at the full rate of a tier", "in slices of ten seconds", panels)
+    return times(_TITLES[TEN_MINUTES], "in slices of ten seconds", panels)
 
 
 # -- the whole --------------------------------------------------------------------------------------------------------

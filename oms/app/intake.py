@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from oms.errors import InputError
 from oms.intake import batches, ids
 from oms.intake.batches import Survey
+from oms.intake.dialects import validate
 from oms.intake.intents import Intent
 from oms.intake.readers import Format, Row, format_of, object_rows, read_rows, sniff
 from oms.ledger.groups import names
@@ -60,7 +61,7 @@ class Grouping:
 
     def _with_default(self, row: Row) -> Row:
         line, fields = row
-        if isinstance(fields, tuple) or fields.get("order_group"):
+        if not isinstance(fields, Mapping) or fields.get("order_group"):
             return row
         return line, {**fields, "order_group": self.default}
 
@@ -95,10 +96,14 @@ def offer_objects(
     orders: Iterable[object], name: str | None, source: str, now_us: int, grouping: Grouping = UNGROUPED
 ) -> Offer:
     """Rows given as mappings. Without a name they are a new intent each time, unless all bring their own ids."""
-    given = list(object_rows(orders))
+    # They are in memory already: each is looked at once, not in each of the two passes.
+    given: list[Row] = [
+        (line, validate(row, line, groups=grouping.groups) if isinstance(row, Mapping) else row)
+        for line, row in grouping.of(object_rows(orders))
+    ]
 
     def rows() -> Iterator[Row]:
-        return grouping.of(iter(given))
+        return iter(given)
 
     survey = batches.survey(rows(), now_us, grouping.groups)
     survey.check(new=False)

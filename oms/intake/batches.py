@@ -20,6 +20,7 @@ from oms.units import DOLLAR_E6
 
 __all__ = ["MAX_PROBLEMS", "Survey", "from_flags", "intents", "survey"]
 
+_VALIDATED = (tuple, Intent)  # what a row may be once somebody has looked at it: problems, or an intent
 MAX_PROBLEMS = 1_000  # kept with line, field and reason; the rest is counted
 
 
@@ -84,7 +85,7 @@ def survey(rows: Iterable[Row], now_us: int | None = None, groups: Mapping[str, 
     seen: dict[int, int | None] = {}
     count = cost_e8 = 0
     for line, row in rows:
-        intent = row if isinstance(row, tuple) else validate(row, line, groups=groups)
+        intent = row if isinstance(row, _VALIDATED) else validate(row, line, groups=groups)
         if isinstance(intent, tuple):
             # A problem without a line is one of the whole input, not of a row.
             count += not isinstance(row, tuple) or line is not None
@@ -139,7 +140,7 @@ def intents(
     digest = _content_hash()
     number = 0
     for number, (line, row) in enumerate(rows, 1):
-        intent = row if isinstance(row, tuple) else validate(row, line, groups=groups)
+        intent = row if isinstance(row, _VALIDATED) else validate(row, line, groups=groups)
         if isinstance(intent, tuple):
             raise _refusal(intent, len(intent))
         text = ids.normalized(intent)

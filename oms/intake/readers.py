@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeAlias
 from oms.errors import InputError, Problem
 from oms.intake.dialects import KEYS, PRICE_KEYS, unknown_key
 from oms.intake.fields import Number
+from oms.intake.intents import Intent
 from oms.intake.wording import clipped, shown
 
 __all__ = ["Format", "Row", "format_of", "object_rows", "read_rows", "sniff"]
@@ -25,8 +26,8 @@ MAX_LINE = 64 * 1024
 MAX_DOCUMENT = 64 * 1024 * 1024
 MAX_RECORD_LINES = 100  # how far the end of a quoted CSV field is looked for
 
-Row: TypeAlias = tuple[int | None, Mapping[str, object] | tuple[Problem, ...]]
-"""A line number (from 1; None for flags) with the row that starts there, or with what is wrong there."""
+Row: TypeAlias = tuple[int | None, Mapping[str, object] | Intent | tuple[Problem, ...]]
+"""A line number (from 1; None for flags) with the row that starts there, the intent that it is, or what is wrong there."""
 
 _Line: TypeAlias = tuple[int, str | Problem]
 _BOM = b"\xef\xbb\xbf"

@@ -18,7 +18,7 @@ from runs import configured, make_key, orders, requests_of, submit_all
 
 from oms.app.session import connect, endpoint
 
-BATCH, SENDERS = 20, 4
+BATCH, SENDERS = 20, 8  # as many as a run has by default
 
 
 def child(setting: dict[str, Any], directory: Path) -> None:

@@ -76,6 +76,7 @@ def settle(url: str, group: int, at_ms: int, answer: Callable[[Entry, int], e.Ac
         done, answers = 0, list[tuple[Entry, e.Event]]()
         while True:
             turn = desk.turn(answers, group, Now(at_ms * 1000, at_ms))
+            desk.tend()
             done += len(answers)
             answers = [(entry, answer(entry, at_ms)) for entry in turn.claimed]
             if not answers:

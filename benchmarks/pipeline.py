@@ -27,7 +27,7 @@ from oms.interrupt import Interrupt
 
 LATENCY_MS = 20
 SLOW_US = 4_000
-CPU_SENDERS = 4  # of the runs without latency: more threads only wait for the interpreter
+CPU_SENDERS = 8  # of the runs without latency: as many as a run has by default
 COUNTS = {1: 60, 8: 400, 16: 1_000}  # orders of a sample, by senders: a second or two
 
 

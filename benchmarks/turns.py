@@ -44,6 +44,7 @@ def settle(config: Config, group: int) -> tuple[int, float]:
         while True:
             now_us = system_now_us()
             turn = desk.turn(held, group, Now(now_us, now_us // 1000))
+            desk.tend()
             done += len(held)
             held = [(entry, acknowledged(entry, now_us // 1000)) for entry in turn.claimed]
             if not held:

@@ -27,7 +27,7 @@ MAX_DOCUMENT = 64 * 1024 * 1024
 MAX_RECORD_LINES = 100  # how far the end of a quoted CSV field is looked for
 
 Row: TypeAlias = tuple[int | None, Mapping[str, object] | Intent | tuple[Problem, ...]]
-"""A line number (from 1; None for flags) with the row that starts there, the intent that it is, or what is wrong there."""
+"""A line number (from 1; None for flags) with the row that starts there, the intent it is, or what is wrong there."""
 
 _Line: TypeAlias = tuple[int, str | Problem]
 _BOM = b"\xef\xbb\xbf"

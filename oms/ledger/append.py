@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import bindparam, insert
 from sqlalchemy.engine import Connection
@@ -67,8 +68,7 @@ def chain_start(client_order_id: str) -> bytes:
     return hashlib.sha256(client_order_id.encode()).digest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """One event about one entry."""
 
     entry: Entry
@@ -111,7 +111,8 @@ def _plausible(connection: Connection, facts: Sequence[Fact]) -> Sequence[Fact]:
     if not names:
         return facts
     owners = _owners(connection, names)
-    return [Fact(fact.entry, _doubted(fact, owners)) for fact in facts]
+    told = [(fact, _doubted(fact, owners)) for fact in facts]
+    return [fact if event is fact.event else Fact(fact.entry, event) for fact, event in told]
 
 
 def _new_order_id(fact: Fact) -> str | None:

@@ -16,7 +16,7 @@ from oms.errors import LedgerDamaged
 from oms.intake.intents import body_digest
 from oms.ledger import schema
 from oms.ledger.append import Fact, append
-from oms.ledger.bulk import execute, placeholder
+from oms.ledger.bulk import execute, placeholder, rows_of
 from oms.ledger.ledger import Ledger
 from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
 from oms.lifecycle import events as e
@@ -107,12 +107,15 @@ class Desk:
                 claims += self._modifies(connection, want, now, lambda entry: False)[0]  # only what is needless now
             appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
         self._ledger.note_seq(appended.newest_seq or recorded_seq)
-        self._ledger.tend()
         self._ledger.on_moved(appended.entries.values())
         claimed = [appended.entries[f.entry.command_key] for f in claims if isinstance(f.event, e.Claimed)]
         if appended.duplicates:
             is_halted = True
         return Turn(tuple(claimed), tuple(appended.entries.values()), bool(is_halted) and not self._scope.despite_halt)
+
+    def tend(self) -> None:
+        """Checkpoint when due: after each turn, when what it claimed is under way and need not wait for it."""
+        self._ledger.tend()
 
     def has_claimable(self) -> bool:
         """Whether anything in scope is queued that only time, tokens or the exchange keep from being claimed."""
@@ -170,7 +173,7 @@ class Desk:
         """Amends and decreases, one at a time for each order; what a newer one or a cancel made needless ends here."""
         facts: list[Fact] = []
         taken = 0
-        rows = connection.execute(_QUEUED_MODIFIES, {"now_us": now.at_us, "most": max(want, 1) * 4}).all()
+        rows = rows_of(connection, _QUEUED_MODIFIES, {"now_us": now.at_us, "most": max(want, 1) * 4})
         for *row, is_superseded in rows:
             entry = entry_of(row)
             if entry.order.status is not OrderStatus.RESTING:
@@ -191,7 +194,7 @@ class Desk:
         asked = set(connection.execute(_CANCELS_ASKED).scalars())
         # Another process may have recorded a cancel since these were read: none of them is sent any more.
         self._ahead = deque(entry for entry in self._ahead if entry.order_key not in asked)
-        rows = connection.execute(_QUEUED_CANCELS, {"now_us": now.at_us, "most": want * 4}).all()
+        rows = rows_of(connection, _QUEUED_CANCELS, {"now_us": now.at_us, "most": want * 4})
         for entry in map(entry_of, rows):
             if entry.order.status is OrderStatus.PENDING:
                 facts += self._cancel_of_pending(connection, entry)
@@ -213,14 +216,14 @@ class Desk:
 
     def _read_ahead(self, connection: Connection, now: Now, most: int) -> None:
         if self._at_once:
-            rows = connection.execute(_DOUBTFUL_CREATES, {"now_us": now.at_us, "most": most}).all()
+            rows = rows_of(connection, _DOUBTFUL_CREATES, {"now_us": now.at_us, "most": most})
             self._ahead.extend(x for x in map(entry_of, rows) if self._may_resend_at_once(x, now))
         for batch_key in self._batches(connection):
             room = most - len(self._ahead)
             if room <= 0:
                 break
             values = {"batch_key": batch_key, "now_us": now.at_us, "most": room}
-            self._ahead.extend(map(entry_of, connection.execute(_QUEUED_CREATES, values).all()))
+            self._ahead.extend(map(entry_of, rows_of(connection, _QUEUED_CREATES, values)))
 
     def _may_resend_at_once(self, entry: Entry, now: Now) -> bool:
         """resend = "at_once": the next attempt of a doubtful create, each after twice the pause of the one before."""
@@ -269,7 +272,7 @@ def withdraw_expired(ledger: Ledger, now_us: int, most: int = 1_000) -> int:
     """Withdraw queued creates whose time has passed, up to `most`; how many were."""
     with ledger.write() as connection:
         ledger.check_epoch(connection)
-        rows = connection.execute(_EXPIRED, {"now_us": now_us, "most": most}).all()
+        rows = connection.execute(_EXPIRED, {"now_us": now_us, "most": most})
         facts = [Fact(entry_of(row), e.Withdrawn(reason=Reason.EXPIRED)) for row in rows]
         appended = append(connection, facts, epoch=ledger.epoch, now_us=now_us)
     ledger.note_seq(appended.newest_seq)

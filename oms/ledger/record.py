@@ -112,17 +112,23 @@ def record_within(
     """
     assert batch.may_share_rows
     assert 0 < batch.row_count == len(intents) <= CHUNK
-    known = _known(connection, batch)
+    standing = f"SELECT {_NEWEST}, (SELECT state FROM batches WHERE batch_key = {placeholder(connection)})"  # noqa: S608
+    *newest_keys, seq, key, state = execute(connection, standing, (batch.key.hex(),)).fetchone()
+    if state == "recording":
+        raise InputError(
+            f"batch {batch.name or batch.key.hex()[:16]!r} is being recorded by another process right now;"
+            " nothing was recorded by this one",
+            hint="say it again when that process is done",
+        )
+    known = None if state is None else _existing(connection, batch.key, batch.content_digest)
     if known is not None:
         return known, 0
     check_new()
     _check_ids(connection, intents)
-    key: int = execute(connection, _NEXT_BATCH_KEY).fetchone()[0]
-    keys, seq = newest(connection)
-    _insert_batch(connection, batch, key, "recorded", now_us)
-    seq = insert_chunk(connection, prepare(keys, key, 1, intents, batch.ttl_us, now_us), seq)
-    hold_back(connection, key, batch.key, now_us)
-    return RecordedBatch(key, now_us, False), seq
+    _insert_batch(connection, batch, key + 1, "recorded", now_us)
+    seq = insert_chunk(connection, prepare(Keys(*newest_keys), key + 1, 1, intents, batch.ttl_us, now_us), seq)
+    hold_back(connection, key + 1, batch.key, now_us)
+    return RecordedBatch(key + 1, now_us, False), seq
 
 
 def _record_chunks(
@@ -251,21 +257,6 @@ def _check_own_id(ledger: Ledger, intent: Intent) -> None:
         raise _id_taken(intent.client_order_id, row.row, row.name or row.batch_key[:16])
 
 
-def _known(connection: Connection, batch: NewBatch) -> RecordedBatch | None:
-    """As `_existing`, in a transaction that writes: there a recording that is under way has to be seen as well."""
-    query = f"SELECT state FROM batches WHERE batch_key = {placeholder(connection)}"  # noqa: S608
-    row = execute(connection, query, (batch.key.hex(),)).fetchone()
-    if row is None:
-        return None
-    if row[0] == "recording":
-        raise InputError(
-            f"batch {batch.name or batch.key.hex()[:16]!r} is being recorded by another process right now;"
-            " nothing was recorded by this one",
-            hint="say it again when that process is done",
-        )
-    return _existing(connection, batch.key, batch.content_digest)
-
-
 def _check_ids(connection: Connection, intents: Sequence[Intent]) -> None:
     """Raise InputError where an id that a caller brought is taken, if only by a recording that is under way."""
     query = _ROW_OF_ID + placeholder(connection)
@@ -282,6 +273,11 @@ def _id_taken(client_order_id: str, row: int, batch: str) -> InputError:
     )
 
 
+# All of them in one question: it is asked once for each order that is placed over a line.
+_NEWEST = ", ".join(
+    f"(SELECT coalesce(max({column}), 0) FROM {table})"  # noqa: S608
+    for column, table in (("key", "orders"), ("key", "commands"), ("seq", "events"), ("key", "batches"))
+)
 _NEXT_BATCH_KEY = "SELECT coalesce(max(key), 0) + 1 FROM batches"
 _ROW_OF_ID = (
     "SELECT o.row, b.name, b.batch_key FROM orders AS o JOIN batches AS b ON b.key = o.batch_key"

@@ -84,7 +84,7 @@ _DETAIL_LENGTH = 500  # in the projection only; the event keeps all of it
 def command_values(command: Command, now_us: int) -> tuple[object, ...]:
     """The projection columns of a command, in the order of COMMAND_COLUMNS."""
     return (
-        command.state.value,
+        command.state._value_,
         command.attempts,
         ",".join(map(str, command.live)),
         int(command.id_taken),
@@ -101,7 +101,7 @@ def command_values(command: Command, now_us: int) -> tuple[object, ...]:
 def order_values(order: Order, now_us: int, event_count: int, chain_hash: bytes) -> tuple[object, ...]:
     """The projection columns of an order, in the order of ORDER_COLUMNS."""
     return (
-        order.status.value,
+        order.status._value_,
         order.order_id,
         order.price_e6,
         order.count_e2,
@@ -158,6 +158,11 @@ ENTRY_SELECT: Select[Any] = (
     .join(schema.events, _e.seq == _c.recorded_seq)
 )
 
+# Looked up here and not by the enum's own call, nor its `value`: those cost as much as the rest of a row.
+_KINDS = {kind.value: kind for kind in CommandKind}
+_STATES = {state.value: state for state in CommandState}
+_STATUSES = {status.value: status for status in OrderStatus}
+
 _COMMAND_AT = len(_OF_ENTRY)
 _ORDER_AT = _COMMAND_AT + len(_OF_COMMAND)
 
@@ -195,8 +200,8 @@ def _command(values: Sequence[Any], recorded: e.Recorded) -> Command:
     (kind, state, attempts, live, id_taken, epoch, first_signed_ms, last_signed_ms) = values[:8]
     (not_before_us, reason, detail) = values[8:]
     return Command(
-        kind=CommandKind(kind),
-        state=CommandState(state),
+        kind=_KINDS[kind],
+        state=_STATES[state],
         attempts=attempts,
         live=tuple(map(int, live.split(","))) if live else (),
         id_taken=bool(id_taken),
@@ -218,7 +223,7 @@ def _order(values: Sequence[Any]) -> Order:
         count_e2=count_e2,
         price_e6=price_e6,
         terms_elsewhere=bool(terms_elsewhere),
-        status=OrderStatus(status),
+        status=_STATUSES[status],
         order_id=order_id,
         fill_count_e2=fill_count_e2,
         remaining_count_e2=remaining_count_e2,

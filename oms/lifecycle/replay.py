@@ -15,6 +15,7 @@ from oms.lifecycle.table import Rule, may_move, rule_of
 
 S = CommandState
 
+_SHOWN = (e.Found, e.Observed)  # what shows an order as the exchange lists it
 _WORDS = {s.value: s for s in (OrderStatus.RESTING, OrderStatus.EXECUTED, OrderStatus.CANCELED)}
 
 
@@ -89,7 +90,7 @@ def second_order_id(order: Order, event: e.Event) -> str | None:
     """The other order_id, when the event shows a second order under this order's client_order_id, not yet noted."""
     if isinstance(event, e.Acknowledged):
         other = event.order_id
-    elif isinstance(event, e.Found | e.Observed):
+    elif isinstance(event, _SHOWN):
         other = event.order.order_id
     else:
         return None

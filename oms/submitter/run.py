@@ -139,6 +139,7 @@ class Run:
         self._senders.hand(jobs)
         if self._tray is not None:
             self._tray.committed()  # after the senders have theirs: whoever is told takes the interpreter from them
+        self._desk.tend()
         self.is_halted = turn.is_halted
         if answers:
             signs = self.turns.signs

@@ -142,15 +142,15 @@ class EndpointCosts:
 
     default: int = 10
     by_endpoint: Mapping[Endpoint, int] = field(default_factory=lambda: dict(_DEFAULT_COSTS))
+    # Tokens of one order, whichever way it goes: whether it goes alone is decided after it was paid for.
+    of_create: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of_create", max(self.of(CREATE), self.of(CREATE_BATCH)))
 
     def of(self, endpoint: Endpoint) -> int:
         """Tokens of one call."""
         return self.by_endpoint.get(endpoint, self.default)
-
-    @property
-    def of_create(self) -> int:
-        """Tokens of one order, whichever way it goes: whether it goes alone is decided after it was paid for."""
-        return max(self.of(CREATE), self.of(CREATE_BATCH))
 
 
 class Limiter:

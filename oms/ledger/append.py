@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, insert
 from sqlalchemy.engine import Connection
 
 from oms.ledger import schema, seconds
-from oms.ledger.bulk import execute, insert_rows, placeholder, update_rows
+from oms.ledger.bulk import execute, insert_rows, matching_rows, placeholder, update_rows
 from oms.ledger.rows import (
     COMMAND_COLUMNS,
     ENTRY_SELECT,
@@ -84,17 +84,20 @@ class Appended:
     duplicates: int  # second orders seen under one id; sending is halted when there is one
 
 
-def append(connection: Connection, facts: Sequence[Fact], *, epoch: int | None, now_us: int) -> Appended:
+def append(
+    connection: Connection, facts: Sequence[Fact], *, epoch: int | None, now_us: int, seq: int | None = None
+) -> Appended:
     """Record facts in order and move their projections; durable when the caller's transaction commits.
 
+    `seq` is the number of the newest event, where the caller has asked for it in this transaction.
     Raises InvalidTransition: nothing of the transaction may be kept.
     """
     if not facts:
         return Appended({}, 0, 0)
     facts = _plausible(connection, facts)
-    seq: int = execute(connection, _NEWEST_SEQ).fetchone()[0]
-    heads = chain_heads(connection, {fact.entry.order_key for fact in facts})
-    page = _Page(epoch=epoch, now_us=now_us, seq=seq, known=_moved_since(connection, facts, heads))
+    if seq is None:
+        seq = execute(connection, _NEWEST_SEQ).fetchone()[0]
+    page = _Page(epoch=epoch, now_us=now_us, seq=seq, known=_moved_since(connection, facts))
     for fact in facts:
         page.take(fact)
     page.flush(connection)
@@ -168,16 +171,17 @@ def chain_heads(connection: Connection, order_keys: Collection[int]) -> dict[int
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
-def _moved_since(
-    connection: Connection, facts: Sequence[Fact], heads: dict[int, tuple[int, bytes]]
-) -> dict[int, Entry]:
+def _moved_since(connection: Connection, facts: Sequence[Fact]) -> dict[int, Entry]:
     """The commands of these facts whose order has had events since its entry was read, as they are now.
 
     A fact is applied to what the ledger holds, never to a memory of it: else an old entry would undo what came since.
     """
-    old = {f.entry.command_key for f in facts if heads[f.entry.order_key] != (f.entry.event_count, f.entry.chain_hash)}
-    if not old:
+    # Counted in one step, not fetched: at each row sqlite3 gives up the interpreter lock.
+    ours = {(f.entry.order_key, f.entry.event_count, f.entry.chain_hash) for f in facts}
+    if matching_rows(connection, "orders", ("event_count", "chain_hash"), list(ours)) == len(ours):
         return {}
+    heads = chain_heads(connection, {fact.entry.order_key for fact in facts})
+    old = {f.entry.command_key for f in facts if heads[f.entry.order_key] != (f.entry.event_count, f.entry.chain_hash)}
     rows = connection.execute(_ENTRIES, {"keys": sorted(old)})
     return {entry.command_key: entry for entry in map(entry_of, rows)}
 

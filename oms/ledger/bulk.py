@@ -58,6 +58,17 @@ def update_rows(
     return changed
 
 
+def matching_rows(
+    connection: Connection, table: str, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
+) -> int:
+    """How many of the rows named by (key, column values...) have these very values."""
+    mark = placeholder(connection)
+    found = 0
+    for part in _parts(rows, 1 + len(columns)):
+        found += execute(connection, _matching_text(table, columns, len(part), mark), _flat(part)).fetchone()[0]
+    return found
+
+
 def placeholder(connection: Connection) -> str:
     """How the driver writes a bound value."""
     return "?" if connection.dialect.paramstyle == "qmark" else "%s"
@@ -81,8 +92,19 @@ def _insert_text(table: str, columns: tuple[str, ...], count: int, mark: str) ->
 
 @lru_cache(maxsize=512)
 def _update_text(table: str, columns: tuple[str, ...], count: int, mark: str) -> str:
+    sets = ", ".join(f'"{c}" = v."{c}"' for c in columns)
+    return f'{_given(columns, count, mark)} UPDATE {table} SET {sets} FROM v WHERE {table}."key" = v.row_key'  # noqa: S608
+
+
+@lru_cache(maxsize=512)
+def _matching_text(table: str, columns: tuple[str, ...], count: int, mark: str) -> str:
+    same = " AND ".join(f'{table}."{c}" = v."{c}"' for c in columns)
+    given = _given(columns, count, mark)
+    return f'{given} SELECT count(*) FROM v JOIN {table} ON {table}."key" = v.row_key WHERE {same}'  # noqa: S608
+
+
+def _given(columns: tuple[str, ...], count: int, mark: str) -> str:
+    """The values of a statement as a table `v` of so many rows."""
     names = ", ".join(f'"{c}"' for c in ("row_key", *columns))
     row = "(" + ", ".join([mark] * (1 + len(columns))) + ")"
-    sets = ", ".join(f'"{c}" = v."{c}"' for c in columns)
-    values = ", ".join([row] * count)
-    return f'WITH v ({names}) AS (VALUES {values}) UPDATE {table} SET {sets} FROM v WHERE {table}."key" = v.row_key'  # noqa: S608
+    return f"WITH v ({names}) AS (VALUES {', '.join([row] * count)})"

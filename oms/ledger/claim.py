@@ -94,7 +94,7 @@ class Desk:
         self._ledger.check_place()
         facts = [Fact(entry, event) for entry, event in answers]
         with self._ledger.write() as connection:
-            newest_epoch, is_halted, has_changes, tail_ms = execute(connection, _STATE_OF_TURN).fetchone()
+            newest_epoch, is_halted, has_changes, tail_ms, seq = execute(connection, _STATE_OF_TURN).fetchone()
             self._ledger.compare_epoch(newest_epoch)
             is_halted = is_halted or self._ledger.halt.is_set()
             in_tail = 0 <= (tail_ms or 0) - now.signed_ms <= _LONGEST_TAIL_MS
@@ -105,7 +105,8 @@ class Desk:
             elif want > 0 and has_changes and (self._scope.despite_halt or not is_halted):
                 claims, _ = self._cancels(connection, want, now, admit)
                 claims += self._modifies(connection, want, now, lambda entry: False)[0]  # only what is needless now
-            appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us)
+            seq = recorded_seq or seq
+            appended = append(connection, [*facts, *claims], epoch=self._ledger.epoch, now_us=now.at_us, seq=seq)
         self._ledger.note_seq(appended.newest_seq or recorded_seq)
         self._ledger.on_moved(appended.entries.values())
         claimed = [appended.entries[f.entry.command_key] for f in claims if isinstance(f.event, e.Claimed)]
@@ -284,11 +285,12 @@ def withdraw_expired(ledger: Ledger, now_us: int, most: int = 1_000) -> int:
 _UNFINISHED_C = schema.UNFINISHED_SQL.replace("state", "commands.state", 1)
 
 # What every turn has to know, in one question: the newest epoch, whether sending is halted, whether a change waits,
-# and until when a cancel-all may take along what is placed.
+# until when a cancel-all may take along what is placed, and the number of the newest event.
 _STATE_OF_TURN = (
     "SELECT (SELECT epoch FROM ledger), EXISTS (SELECT 1 FROM controls WHERE name = 'halt'), EXISTS (SELECT 1 FROM"  # noqa: S608
     f" commands WHERE {schema.UNFINISHED_SQL} AND state = 'queued' AND kind IN ('cancel', 'amend', 'decrease')),"
-    f" (SELECT value_ms FROM watermarks WHERE name = '{schema.CANCEL_ALL_TAIL}')"
+    f" (SELECT value_ms FROM watermarks WHERE name = '{schema.CANCEL_ALL_TAIL}'),"
+    " (SELECT coalesce(max(seq), 0) FROM events)"
 )
 # A tail that ends later than any was noted by a clock that has been set back since: it is over.
 _LONGEST_TAIL_MS = 600_000

@@ -257,7 +257,8 @@ class Ledger:
     def _is_due(self) -> bool:
         if self._commits >= _CHECKPOINT_EVERY:
             return True
-        return self._commits >= _LARGE_CHECKPOINT_EVERY and engines.wal_size(self.path) > engines.WAL_LIMIT_BYTES
+        is_time_to_look = self._commits > 0 and self._commits % _LARGE_CHECKPOINT_EVERY == 0
+        return is_time_to_look and engines.wal_size(self.path) > engines.WAL_LIMIT_BYTES
 
     def close(self) -> None:
         """Close all connections and let go of all locks; harmless twice."""

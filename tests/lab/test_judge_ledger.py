@@ -427,6 +427,7 @@ def test_a_rechained_lie_is_found_by_what_it_says(pair: Pair) -> None:
 
 
 def test_a_halt_does_not_stop_cancels(pair: Pair) -> None:
+    """Seeds 272 and 308: the judge took the cancels of a clearing for claims that its halt should have stopped."""
     halted_before(pair, "cancel")
     assert pair.judged() == []
 

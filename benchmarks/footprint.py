@@ -3,8 +3,7 @@
 Ten thousand orders are recorded, claimed, acknowledged and given their trade through the ledger's own doors, with ids
 as long as the exchange's are. Told are the file as such a run leaves it and the same file vacuumed, the share of every
 table and index of a hundredth or more (SQLite's dbstat, where the library has it), and the same for orders that
-rested before they were executed, which have one event more. Half of each event is what it says, half its place in
-the chain.
+rested before they were executed, which have one event more.
 """
 
 import shutil

@@ -19,7 +19,7 @@ from oms.records import BreakRecord
 from oms.units import format_count, format_dollars
 
 # A list may compare whole seconds: a witness from the edge of the span is not demanded.
-_EDGE_MS = 2_000
+EDGE_MS = 2_000
 # A cancel-all may also catch what is placed within the next minute, and its own moment is ours, not the exchange's.
 _TAIL_MS = 62_000
 # An order under a caller's own id must not be older than our first attempt; the exchange takes timestamps that are off
@@ -157,7 +157,7 @@ def with_reason(known: Requested, event: e.Event, around: Surroundings) -> e.Eve
     ended_ms = event.order.updated_ts_ms or event.as_of_ms
     expires = event.order.expiration_time or asked.get("expiration_time")
     tail_ms = around.all_canceled_until_ms
-    if expires and ended_ms >= expires * 1000 - _EDGE_MS:
+    if expires and ended_ms >= expires * 1000 - EDGE_MS:
         reason = Reason.EXPIRY
     elif asked.get("order_group_id") in around.triggered_groups:
         reason = Reason.ORDER_GROUP
@@ -174,14 +174,14 @@ def with_reason(known: Requested, event: e.Event, around: Surroundings) -> e.Eve
 
 def _had_closed(closed_ms: int | None, ended_ms: int, now_ms: int) -> bool:
     """Whether a market that has closed by now had then; a time of closing that is still to come tells nothing."""
-    return closed_ms is None or closed_ms > now_ms or ended_ms >= closed_ms - _EDGE_MS
+    return closed_ms is None or closed_ms > now_ms or ended_ms >= closed_ms - EDGE_MS
 
 
 def _meets(known: Known, other: Crossing, ended_ms: int) -> bool:
     """Whether the other order would have traded with this one when this one ended."""
     price_e6 = known.order.price_e6 or known.price_e6
     bid_e6, ask_e6 = (price_e6, other.price_e6) if known.side == "bid" else (other.price_e6, price_e6)
-    is_then = abs(other.created_ts_ms - ended_ms) <= _EDGE_MS
+    is_then = abs(other.created_ts_ms - ended_ms) <= EDGE_MS
     is_other = other.order_key != known.order_key and other.ticker == known.ticker and other.side != known.side
     return is_other and is_then and bid_e6 >= ask_e6
 
@@ -222,7 +222,7 @@ def missing_witnesses(witnesses: Mapping[str, int], view: View) -> list[str]:
         for order_id, created_ms in witnesses.items()
         if order_id not in view.order_ids
         and created_ms <= view.as_of_ms
-        and (view.min_ts_ms is None or created_ms >= view.min_ts_ms + _EDGE_MS)
+        and (view.min_ts_ms is None or created_ms >= view.min_ts_ms + EDGE_MS)
     ]
 
 

@@ -322,6 +322,8 @@ class Session:
                 f"{findings.retried} queued orders had been placed as retries, from a ledger that is gone, and are not"
                 " sent again: `oms why ORDER` names the order that each of them is"
             )
+        if findings.needless:
+            self.notes.append(f"{findings.needless} retries are not sent: the orders that they send again are there")
         newest_ms = findings.newest_surprise_ms
         return newest_ms is not None and newest_ms >= scan.as_of_ms - _RECENT_HORIZONS * self.horizon_ms
 

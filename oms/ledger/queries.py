@@ -191,6 +191,19 @@ _NEWEST_ORDER_ID = text(
 )
 
 
+def newest_created_ms(ledger: Ledger) -> int | None:
+    """When the exchange took the newest order that we know it took (its time, ms); None where there is none."""
+    with ledger.read() as connection:
+        found: int | None = connection.execute(_NEWEST_CREATED).scalar()
+        return found
+
+
+_NEWEST_CREATED = text(
+    "SELECT created_ts_ms FROM orders WHERE created_ts_ms IS NOT NULL AND order_id IS NOT NULL"
+    " ORDER BY created_ts_ms DESC LIMIT 1"
+)
+
+
 def witnesses(ledger: Ledger, from_ms: int, to_ms: int) -> dict[str, int]:
     """order_id -> creation time (ms) of every order we know the exchange took in that span of its time."""
     with ledger.read() as connection:

@@ -1,11 +1,13 @@
-"""Everything that is queued and would make the account larger or other, withdrawn at once: for a halt."""
+"""What is queued and must not be sent any more: everything at a halt, the retry of an order that is there after all."""
+
+from collections.abc import Sequence
 
 from sqlalchemy import bindparam, select, text
 
 from oms.ledger import schema
 from oms.ledger.append import Fact, append
 from oms.ledger.ledger import Ledger
-from oms.ledger.rows import ENTRY_SELECT, entry_of
+from oms.ledger.rows import ENTRY_SELECT, Entry, entry_of
 from oms.lifecycle import events as e
 from oms.lifecycle.states import Reason
 
@@ -33,6 +35,27 @@ def withdraw_queued(ledger: Ledger, reason: Reason, detail: str, now_us: int) ->
             return withdrawn
 
 
+def withdraw_retries(ledger: Ledger, late: Sequence[Entry], now_us: int) -> int:
+    """Withdraw the unsent retry of each of these orders, which turned up after they had been given up; how many.
+
+    A retry has a row of its own under another id; it is told by the batch that it retries and by what it would send.
+    Durable on return. Raises EpochLost, LedgerFailed.
+    """
+    with ledger.write() as connection:
+        ledger.check_epoch(connection)
+        facts: dict[int, Fact] = {}
+        for order in late:
+            for entry in map(entry_of, connection.execute(_RETRIES, {"order_key": order.order_key})):
+                if entry.command_key not in facts:  # of two equal rows each has a retry of its own
+                    detail = f"the order that it sends again is at the exchange after all: {order.client_order_id}"
+                    facts[entry.command_key] = Fact(entry, e.Withdrawn(reason=Reason.RETRIED, detail=detail))
+                    break
+        appended = append(connection, list(facts.values()), epoch=ledger.epoch, now_us=now_us)
+    ledger.note_seq(appended.newest_seq)
+    ledger.on_moved(appended.entries.values())
+    return len(facts)
+
+
 _UNFINISHED_C = schema.UNFINISHED_SQL.replace("state", "commands.state", 1)
 _QUEUED = (
     ENTRY_SELECT.where(
@@ -45,3 +68,14 @@ _QUEUED = (
     .order_by(_c.key)
     .limit(bindparam("most"))
 )
+_RETRIES = ENTRY_SELECT.where(
+    text(_UNFINISHED_C),
+    text(
+        "commands.state = 'queued' AND commands.kind = 'create' AND commands.attempts = 0 AND EXISTS (SELECT 1"
+        " FROM batches, orders AS old JOIN batches AS first ON first.key = old.batch_key WHERE old.key = :order_key"
+        " AND batches.key = commands.batch_key AND batches.retry_of = COALESCE(first.retry_of, first.batch_key)"
+        " AND old.ticker = orders.ticker AND old.side = orders.side AND old.price_e6 = orders.price_e6"
+        " AND old.count_e2 = orders.count_e2 AND old.time_in_force = orders.time_in_force"
+        " AND COALESCE(old.subaccount, 0) = COALESCE(orders.subaccount, 0))"
+    ),
+).order_by(_c.key)

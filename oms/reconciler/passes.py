@@ -17,6 +17,7 @@ from oms.ledger.ledger import Ledger
 from oms.ledger.rows import Entry
 from oms.ledger.schema import CANCEL_ALL_TAIL
 from oms.ledger.strangers import Stranger
+from oms.ledger.withdrawal import withdraw_retries
 from oms.lifecycle import events as e
 from oms.lifecycle.events import Snapshot
 from oms.lifecycle.states import CommandKind, CommandState, OrderStatus, Resend
@@ -33,6 +34,8 @@ _SINGLE_READS = 20
 # Up to so many resting orders are asked for instead of listing all that rests.
 _FEW = 2
 _CHUNK = 500
+# How far back a scan goes for one order that must be in it: the exchange keeps orders in its live list for months.
+_WITNESS_REACH_MS = 30 * 86_400_000
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class Findings:
     resolved: int = 0
     unseen: set[str] = field(default_factory=set)  # sent with another key, of which this one may not see the orders
     retried: int = 0  # queued rows that a lost ledger's retry had placed under another id
+    needless: int = 0  # queued retries of orders that turned out to be there after all
     preplaced: int = 0  # queued orders that turned out to be at the exchange already
     # Creation of the newest order at the exchange that oms must have sent, but not from this ledger as it is.
     newest_surprise_ms: int | None = None
@@ -194,7 +198,17 @@ class Reconciler:
             return None
         signed = [x.command.first_signed_ms for x in creates if x.command.first_signed_ms is not None]
         recorded = [x.recorded_at_us // 1000 for x in creates if x.command.first_signed_ms is None]
-        return min(signed + recorded) - 2 * self.settings.horizon_ms
+        return self._with_witness(min(signed + recorded) - 2 * self.settings.horizon_ms)
+
+    def _with_witness(self, start_ms: int) -> int:
+        """The start of a scan, moved back to the newest order known to be there, if that is not years ago.
+
+        A span in which the exchange took nothing of ours has no witness, and an empty listing would prove anything.
+        """
+        newest_ms = queries.newest_created_ms(self.ledger)
+        if newest_ms is None or newest_ms < start_ms - _WITNESS_REACH_MS:
+            return start_ms
+        return min(start_ms, newest_ms - 2 * compare.EDGE_MS)
 
     def _scan(self, min_ts_ms: int | None, *, known_cutoff_ms: int | None = None) -> Scan:
         scan = Scan(self.venue, min_ts_ms, known_cutoff_ms)
@@ -230,8 +244,13 @@ class Reconciler:
                 conclusions.append((entry, event))
         conclusions = self._with_reasons(conclusions)
         after = apply.apply(self.ledger, conclusions, self.settings.now_us())
+        late: list[Entry] = []
         for entry, event in conclusions:
             self._count(entry, after[entry.command_key], event)
+            if after[entry.command_key].order.late and not entry.order.late:
+                late.append(entry)
+        if late:
+            self.findings.needless += withdraw_retries(self.ledger, late, self.settings.now_us())
         self._report_amended(after.get(x.command_key, x) for x in [*known.values(), *renamed.values()])
 
     def _with_reasons(self, conclusions: list[tuple[Entry, e.Event]]) -> list[tuple[Entry, e.Event]]:

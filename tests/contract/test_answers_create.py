@@ -458,6 +458,42 @@ def test_409_exists_for_a_callers_own_id_that_cannot_be_ours_is_parked_and_resol
     assert order.order_id == theirs["order_id"]
 
 
+def blind(world: World, **how: Any) -> None:
+    """Create number one is taken and its answer lost; from the second listing on the account looks empty."""
+    dropped = {"match": {"operation": "CreateOrderV2"}, "fault": {"kind": "drop", "commit": True}}
+    empty = {"match": {"operation": LIST, "nth": 2, "times": None}, "fault": "empty_list"}
+    world.sandbox.control(faults=[dropped, empty], **how)
+
+
+@pytest.mark.fault(59)
+def test_an_empty_listing_proves_nothing_of_a_lone_order_where_older_ones_must_be_in_it(own_world: World) -> None:
+    """The span since the attempt has no witness; the newest order that is known to be there must be seen as well."""
+    assert own_world.submit([row()]).exit_code == 0
+    own_world.sandbox.control(clock_offset_ms=120_000)
+    blind(own_world, dedupe="open_only")
+    run = own_world.submit([row(price="0.99", client_order_id="lone")])
+    assert (run.exit_code, run.orders[0].in_doubt) == (3, True)
+    own_world.sandbox.control(faults=[])
+    assert own_world.drain().exit_code == 0
+    assert [x["client_order_id"] for x in own_world.sandbox.orders()].count("lone") == 1
+    assert own_world.order("lone").status == "executed"
+
+
+@pytest.mark.fault(51, 59)
+def test_the_retry_of_an_order_that_turns_up_after_all_is_not_sent(own_world: World) -> None:
+    blind(own_world)
+    run = own_world.submit([row(price="0.99", client_order_id="first")], name="b")
+    assert (run.exit_code, run.orders[0].reason) == (5, "id_consumed")
+    own_world.sandbox.control(faults=[])
+    with own_world.opened() as oms:
+        report = oms.retry("b")
+        (again,) = oms.run_orders(report)
+    assert (again.status, again.reason) == ("unsent", "retried")
+    assert any("retries are not sent" in note for note in report.notes)
+    assert len(own_world.sandbox.orders()) == 1
+    assert (own_world.order("first").status, own_world.order("first").late) == ("executed", True)
+
+
 @pytest.mark.fault(52, 67)
 def test_409_exists_for_an_order_that_is_nowhere_ends_as_consumed_and_is_never_sent_again(world: World) -> None:
     world.faults(answer(409, error("order_already_exists"), times=None))

@@ -107,6 +107,7 @@ class Acknowledged(Event, frozen=True, tag="acknowledged"):
     ts_ms: int
     average_fill_price_e6: int | None = None  # per contract; its leg is unclear for asks: money comes from fills
     average_fee_paid_e6: int | None = None  # per contract and rounded: fees come from reads, not from this
+    reason: Reason | None = None  # why the rest of it was canceled at once, where that can be told
 
 
 class CancelAcknowledged(Event, frozen=True, tag="cancel_acknowledged"):

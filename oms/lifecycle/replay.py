@@ -277,7 +277,7 @@ def _acknowledged(order: Order, event: e.Acknowledged, late: bool) -> Order:
         fact_ts_ms=max(order.fact_ts_ms, event.ts_ms),
         created_ts_ms=event.ts_ms if order.created_ts_ms is None else order.created_ts_ms,
         late=late,
-        reason=None,
+        reason=event.reason if status is OrderStatus.CANCELED else None,
         detail=None,
     )
 

@@ -137,7 +137,7 @@ class Reason(StrEnum):
     MARKET_CLOSED = "market_closed"
     ORDER_GROUP = "order_group"  # its group was triggered
     CANCEL_ALL = "cancel_all"  # everything of the account was canceled at once from here
-    SELF_TRADE = "self_trade"  # another order of ours would have traded with it
+    SELF_TRADE = "self_trade"  # it would have traded with another order of the account
     CANCELED_ELSEWHERE = "canceled_elsewhere"  # by the website, another program, or the exchange itself
 
 

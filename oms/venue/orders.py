@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import msgspec
+
 from oms.errors import NotSent, OutcomeUnknown
-from oms.lifecycle.events import AttemptUnknown, Event
+from oms.lifecycle.events import Acknowledged, AttemptUnknown, Event
+from oms.lifecycle.states import Reason, SelfTradePrevention, TimeInForce
+from oms.units import parse_count
 from oms.venue.answers import (
     Ending,
     IdOf,
@@ -60,7 +64,7 @@ class Orders:
         """POST one order, signed with the timestamp of its claim (exchange clock, ms); its ending as an event."""
         ending = _send(channel, Request("POST", ORDERS_PATH, body=request.body.encode()), signed_ms)
         event = read_create(ending, request.client_order_id, request.attempt, self._id_of)
-        return _settled(channel, [event])[0]
+        return _settled(channel, [_with_reason(request, event)])[0]
 
     def create_batch(self, channel: Channel, requests: Sequence[OrderRequest], signed_ms: int) -> list[Event]:
         """POST several orders in one request, each stored body byte for byte; one event each, in the same order."""
@@ -68,7 +72,8 @@ class Orders:
         body = '{"orders":[' + ",".join(request.body for request in requests) + "]}"
         ending = _send(channel, Request("POST", BATCHED_PATH, body=body.encode()), signed_ms)
         asked = [(request.client_order_id, request.attempt) for request in requests]
-        return _settled(channel, read_batch(ending, asked, self._id_of))
+        events = read_batch(ending, asked, self._id_of)
+        return _settled(channel, [_with_reason(*pair) for pair in zip(requests, events, strict=True)])
 
     def cancel(
         self,
@@ -133,6 +138,21 @@ def _send(channel: Channel, request: Request, signed_ms: int) -> Ending:
         return channel.write(request, signed_ms)
     except (NotSent, OutcomeUnknown) as ending:
         return ending.with_traceback(None)  # its frames hold the signed headers
+
+
+def _with_reason(request: OrderRequest, event: Event) -> Event:
+    """The yes to an order that should have rested and does not, with the one cause that cancels such an order at once.
+
+    One that meets another of the account's own stops there, where it asked for taker_at_cross.
+    """
+    if not isinstance(event, Acknowledged) or event.remaining_count_e2:
+        return event
+    asked = json.loads(request.body)
+    rests = asked.get("time_in_force") == TimeInForce.GOOD_TILL_CANCELED and not asked.get("post_only")
+    stops = asked.get("self_trade_prevention_type") == SelfTradePrevention.TAKER_AT_CROSS
+    if not rests or not stops or parse_count(asked["count"]) <= event.fill_count_e2:
+        return event
+    return msgspec.structs.replace(event, reason=Reason.SELF_TRADE)
 
 
 def _settled(channel: Channel, events: list[Event]) -> list[Event]:

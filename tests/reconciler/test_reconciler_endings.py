@@ -67,6 +67,34 @@ def test_an_order_that_was_canceled_unasked_says_why(
     assert (order.status, order.reason) == ("canceled", reason)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_an_order_that_stops_at_one_of_ours_says_why_at_once(own_world: World, batch_size: int) -> None:
+    """In the middle of the book; a part of the first is filled, and the last two end by their own time_in_force."""
+    own_world.sandbox.control(quote={"ticker": TICKER, "side": "ask", "price": "0.6200", "count": "1.00"})
+    own_world.submit([row(action="sell", price="0.62", count="5")])
+    run = own_world.submit(
+        [
+            row(price="0.62", count="3"),
+            row(price="0.62", count="2"),
+            row(price="0.62", count="2", time_in_force="immediate_or_cancel"),
+            row(price="0.99", count="0.01", ticker=OTHER),
+        ],
+        submit__batch_size=batch_size,
+        submit__concurrency=1,
+    )
+    cut, nothing, at_once, executed = run.orders
+    assert [(x.status, x.fill_count, x.reason) for x in (cut, nothing, at_once, executed)] == [
+        ("canceled", "1.00", "self_trade"),
+        ("canceled", "0.00", "self_trade"),
+        ("canceled", "0.00", None),
+        ("executed", "0.01", None),
+    ]
+    with own_world.opened() as oms:
+        oms.reconcile()
+        assert all(check.ok for check in oms.check())
+    assert own_world.order(cut.client_order_id).reason == "self_trade"
+
+
 def test_an_order_of_ours_that_did_not_meet_it_is_no_self_trade(own_world: World) -> None:
     """Another price, another market, another way of preventing it, or earlier: each is somebody else's cancel."""
     run = own_world.submit(

@@ -8,6 +8,7 @@ from oms.app.cancel_others import cancel_of, named_for_cancel, with_others
 from oms.app.core import LOCK_WAIT_S, Core, Report, silent
 from oms.app.tally import Ended
 from oms.errors import InputError
+from oms.intake import fields
 from oms.ledger import externals, listing, queries, seconds
 from oms.ledger.changes import Change, record_cancels, record_change
 from oms.ledger.claim import Scope
@@ -15,7 +16,7 @@ from oms.ledger.ledger import Ledger
 from oms.ledger.seconds import Second
 from oms.lifecycle.states import Terms
 from oms.records import ExternalOrderRecord, OrderRecord, SubmitReport
-from oms.units import DOLLAR_E6, parse_count, parse_dollars
+from oms.units import DOLLAR_E6
 
 # No batch has a higher number: nothing that places an order is sent.
 NO_BATCH = 2**62
@@ -192,22 +193,16 @@ class Changing(Core):
 
 
 def _yes_price_e6(order: OrderRecord, price: Decimal | str) -> int:
-    price_e6 = _number(parse_dollars, price, "price")
-    if not 0 < price_e6 < DOLLAR_E6:
-        raise InputError(f"price {price} is not between 0 and 1 dollar")
-    if price_e6 % 100:
-        raise InputError(f"price {price} has more than four decimals")
+    price_e6 = numbered(fields.read_dollars, price, "price")
     return price_e6 if order.outcome == "yes" else DOLLAR_E6 - price_e6
 
 
 def _count_e2(count: Decimal | str, what: str) -> int:
-    count_e2 = _number(parse_count, count, what)
-    if count_e2 <= 0:
-        raise InputError(f"{what} {count} is not more than 0")
-    return count_e2
+    return numbered(fields.read_count, count, what)
 
 
-def _number(read: Callable[[str], int], value: Decimal | str, what: str) -> int:
+def numbered(read: Callable[[str], int], value: Decimal | str, what: str) -> int:
+    """A number by the rules of a row's fields. Raises InputError with its name, the value and what is wrong with it."""
     try:
         return read(str(value))
     except ValueError as exc:

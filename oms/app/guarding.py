@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from oms.app.changing import numbered
 from oms.app.core import LOCK_WAIT_S, Core, Report, silent
 from oms.errors import CredentialsError, InputError, ReadFailed
-from oms.intake.fields import is_group_id
+from oms.intake.fields import is_group_id, read_count
 from oms.ledger import actions, groups, listing
 from oms.ledger.actions import ActionEntry
 from oms.ledger.engine import real_path
@@ -14,7 +15,7 @@ from oms.ledger.halt import halt_path
 from oms.lifecycle.actions import WAYS_OUT, ActionRecorded, Decided
 from oms.lifecycle.states import DOUBTFUL, UNFINISHED, ActionKind, CommandState
 from oms.records import ActionRecord, ActionReport, ClearReport, GroupRecord, RestingRecord
-from oms.units import format_count, format_time, parse_count
+from oms.units import format_count, format_time
 
 if TYPE_CHECKING:
     from oms.app.action_runs import ActionRuns
@@ -103,7 +104,7 @@ class Guarding(Core):
         Made at most once: where no answer comes, the groups of the account are listed until it is certain, and what
         cannot be told waits for `settle_action`. Raises InputError, CredentialsError, ReadFailed, LedgerBusy.
         """
-        limit_e2 = _limit_e2(limit)
+        limit_e2 = numbered(read_count, limit, "limit")
         with self._session() as session:
             resumed = _resumed(session, name or "", _limit_body(limit_e2, subaccount))
             if resumed is not None:
@@ -131,7 +132,7 @@ class Guarding(Core):
 
     def limit_group(self, name: str, limit: Decimal | str) -> ActionReport:
         """Change the limit of a group. Raises InputError."""
-        return self._change_group(name, ActionKind.GROUP_LIMIT, _limit_body(_limit_e2(limit), None))
+        return self._change_group(name, ActionKind.GROUP_LIMIT, _limit_body(numbered(read_count, limit, "limit"), None))
 
     def delete_group(self, name: str) -> ActionReport:
         """Cancel all orders of a group and remove it for good. Raises InputError (no such group)."""
@@ -256,16 +257,6 @@ def _resolve(session: "Session") -> None:
     from oms.app.drive import resolve_all
 
     resolve_all(session, silent)
-
-
-def _limit_e2(limit: Decimal | str) -> int:
-    try:
-        limit_e2 = parse_count(str(limit))
-    except ValueError as exc:
-        raise InputError(f"limit {exc}") from None
-    if limit_e2 <= 0:
-        raise InputError(f"limit {limit} is not more than 0")
-    return limit_e2
 
 
 def _limit_body(limit_e2: int, subaccount: int | None) -> str:

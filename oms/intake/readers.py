@@ -232,7 +232,7 @@ def _decode(text: str, at: int) -> tuple[object, int, str]:
         value, end = _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as exc:
         where = f"column {exc.colno}" if exc.lineno == 1 else f"line {exc.lineno}, column {exc.colno}"
-        return None, at, f"is not JSON: {exc.msg} at {where}"
+        return None, at, f"is not JSON: {exc.msg.removesuffix(' at')} at {where}"
     except _NotJSON as exc:
         return None, at, str(exc)
     except RecursionError:

@@ -214,7 +214,7 @@ def test_a_price_is_of_the_leg_that_the_order_was_entered_with(world: World) -> 
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"to": "0"}, "not more than 0"),
+        ({"to": "0"}, "not above 0"),
         ({"to": "6"}, "not more than 6.00"),
         ({"by": "5"}, "nothing would be left"),
         ({"to": "1.234"}, "to"),

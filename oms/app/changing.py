@@ -50,6 +50,7 @@ class Changing(Core):
             keys += self._live_keys(ledger, batch, ticker, tag)
             others += [cancel_of(x) for x in self._seconds(ledger, batch, ticker, tag)]
         ended_before = listing.counts_by_status(ledger, keys)
+        self._refuse_beside_line()
         commands = record_cancels(ledger, keys, began_us)
         ended = self._runs(ledger).send(
             "cancel",
@@ -154,6 +155,7 @@ class Changing(Core):
         began_us = self._now_us()
         ttl_us = self._ttl_us(ttl_s)
         key = queries.entry_named(ledger, order.client_order_id).order_key
+        self._refuse_beside_line()
         command = record_change(ledger, key, change, began_us + ttl_us if ttl_us else None, began_us)
         if command is None:
             return reports.of_change(ledger, key, None, Ended.quiet(), began_us)

@@ -115,12 +115,16 @@ class Core:
         except LedgerMissing:
             return None
 
-    def _runs(self, ledger: Ledger) -> "Runs":
+    def _refuse_beside_line(self) -> None:
+        """Raise LedgerBusy while a line of this object is open; call it before a verb that sends records anything."""
         if self._line is not None and self._line.is_running:
             raise LedgerBusy(
                 "a line of this Oms is open, and sends from its ledger",
                 hint="close it first, or use another Oms: that waits for it as for another process",
             )
+
+    def _runs(self, ledger: Ledger) -> "Runs":
+        self._refuse_beside_line()
         from oms.app.runs import Runs  # the HTTP client and the key's cryptography: not for reading a ledger
 
         self._has_sent = True

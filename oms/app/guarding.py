@@ -55,6 +55,7 @@ class Guarding(Core):
         report = progress or silent
         # Who only cancels does not give way to a halt, and may wait for what became of a cancel.
         wait_s = LOCK_WAIT_S + self.config.submit.in_flight_horizon_us / 1e6
+        self._refuse_beside_line()
         with self._action_runs().opened(HALT, report, wait_s) as (session, _):
             assert ledger.epoch is not None
             return clear_account(session, report, blunt=True, detail=reason)
@@ -188,6 +189,7 @@ class Guarding(Core):
         return ActionRuns(self.config, ledger, self._interrupt, self._memory, *given)
 
     def _session(self, progress: Report | None = None, purpose: str = "group") -> "_Opened":
+        self._refuse_beside_line()
         return _Opened(self._action_runs, progress or silent, purpose)
 
 

@@ -118,6 +118,7 @@ class Placing(Core):
 
         Asking twice places nothing twice: while the last retry is unfinished it is only driven on.
         """
+        self._refuse_beside_line()
         ledger = self._open(create=False)
         began_us = self._now_us()
         wanted = next_retry(ledger, batch, self._ttl_us(ttl_s))
@@ -196,6 +197,8 @@ class Placing(Core):
         confirm: Callable[[Preview], bool] | None,
         progress: Report,
     ) -> SubmitReport:
+        if send:
+            self._refuse_beside_line()
         new = offer.batch(self._ttl_us(ttl_s))
         known = self._known(new)
         offer.survey.check(new=known is None)

@@ -130,9 +130,19 @@ def test_while_a_line_is_open_its_object_sends_nothing_else_and_another_is_serve
     with world.opened() as oms, oms.line() as line:
         (name,) = line.place(row())
         wait_for(lambda: oms.order(name).status == "resting")
-        for verb in (oms.drain, oms.reconcile, oms.line, lambda: oms.submit([row()]), lambda: oms.cancel([name])):
+        recorded_before = len(oms.why(name).timeline), len(list(oms.batches()))
+        for verb in (
+            *(oms.drain, oms.reconcile, oms.line, oms.cancel_account),
+            lambda: oms.submit([row()]),
+            lambda: oms.retry(oms.order(name).batch),
+            lambda: oms.cancel([name]),
+            lambda: oms.amend(name, price="0.03"),
+            lambda: oms.withdraw([name]),
+            lambda: oms.create_group("5"),
+        ):
             with pytest.raises(LedgerBusy, match="a line of this Oms is open"):
                 verb()
+        assert (len(oms.why(name).timeline), len(list(oms.batches()))) == recorded_before
         recorded = oms.submit([row(price="0.02")], send=False)
         with world.opened() as other:
             assert other.cancel([name]).exit_code == 0

@@ -77,7 +77,7 @@ def _part_line(part: Part, record: Record) -> str:
     goal = f"{sign} {_amount(bound, part.unit)}"
     figure = record.figures.get(part.key)
     if figure is None:
-        why = record.skipped.get(part.key) or part.limit
+        why = record.skipped.get(part.key)
         return f"| {part.says} | {goal} | not measured{': ' + why if why else ' yet'} | |"
     measured = f"**{_amount(figure.value, part.unit)}** ({_spread(figure) if figure.spread else 'one run'})"
     if figure.rates:

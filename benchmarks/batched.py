@@ -5,14 +5,12 @@ session opened, everything sent, every answer durable, the report. Beside it, to
 20 by the venue's own client, without ledger or recording (rivals.py).
 """
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from duel import Round, fsyncs, play, rates, ratio, rounds, timed
+from duel import Round, fsyncs, main, play, rates, ratio, rounds, timed
 from exchange import Stub
-from figures import Asked, Figure, Told, options, run
+from figures import Asked, Figure, Told
 from rivals import bare
 from runs import configured, make_key, orders, requests_of, submit_all
 
@@ -62,10 +60,4 @@ def measure(asked: Asked, told: Told) -> None:
 
 
 if __name__ == "__main__":
-    parser = options(__doc__ or "")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    inner = parser.parse_args()
-    if inner.child:
-        child(json.loads(inner.child), inner.dir)
-    else:
-        run("batched", parser, measure)
+    main("batched", __doc__ or "", child, measure)

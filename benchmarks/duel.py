@@ -4,6 +4,7 @@ A benchmark describes a setting as JSON; `rounds` starts its script again as a c
 disk, with another environment), and `play` in the child runs the rivals and prints one line of JSON a round.
 """
 
+import argparse
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange import forget
+from figures import Asked, Told, options, run
 from probes import probe
 
 Round = dict[str, dict[str, float]]
@@ -33,6 +35,19 @@ def rounds(
         command, stdout=subprocess.PIPE, text=True, env=os.environ | dict(environ or {}), check=True
     ).stdout
     return [json.loads(line) for line in done.splitlines()]
+
+
+def main(
+    name: str, purpose: str, child: Callable[[dict[str, Any], Path], None], measure: Callable[[Asked, Told], None]
+) -> None:
+    """What a benchmark's script does: `measure`, or as a child of it, with a setting, `child`."""
+    parser = options(purpose)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        child(json.loads(given.child), given.dir)
+    else:
+        run(name, parser, measure)
 
 
 def play(rivals: Mapping[str, Rival], count: int, stub: str, directory: Path) -> None:

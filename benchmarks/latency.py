@@ -7,8 +7,6 @@ moment, so that a late caller is no excuse, to its arrival at the stub (CLOCK_MO
 - the rival: the same threads and as many senders, the same signed POSTs by the venue's own client, no ledger.
 """
 
-import argparse
-import json
 import random
 import statistics
 import threading
@@ -18,9 +16,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from duel import Rival, Round, fsyncs, play, rounds, slow_disk
+from duel import Rival, Round, fsyncs, main, play, rounds, slow_disk
 from exchange import Stub, arrivals
-from figures import Asked, Figure, Told, options, run
+from figures import Asked, Figure, Told
 from runs import configured, make_key, orders, requests_of
 
 from oms import Oms
@@ -151,10 +149,4 @@ def measure(asked: Asked, told: Told) -> None:
 
 
 if __name__ == "__main__":
-    parser = options(__doc__ or "")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    inner = parser.parse_args()
-    if inner.child:
-        child(json.loads(inner.child), inner.dir)
-    else:
-        run("latency", parser, measure)
+    main("latency", __doc__ or "", child, measure)

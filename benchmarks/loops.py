@@ -11,15 +11,13 @@ included), everything sent, every answer durable, the report. Timed for a loop: 
   SQLite settings as durable as ours. The exchange takes no time; then the same with 5 ms added to every fsync.
 """
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import certificates
-from duel import NOT_SLOW, Rival, fsyncs, play, rates, ratio, rounds, slow_disk, timed
+from duel import NOT_SLOW, Rival, fsyncs, main, play, rates, ratio, rounds, slow_disk, timed
 from exchange import PREFIX, Stub
-from figures import Asked, Told, options, run
+from figures import Asked, Told
 from rivals import Account, careful_loop, guide_loop
 from runs import configured, make_key, orders, submit_all, wires
 
@@ -79,10 +77,4 @@ def measure(asked: Asked, told: Told) -> None:
 
 
 if __name__ == "__main__":
-    parser = options(__doc__ or "")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    inner = parser.parse_args()
-    if inner.child:
-        child(json.loads(inner.child), inner.dir)
-    else:
-        run("loops", parser, measure)
+    main("loops", __doc__ or "", child, measure)

@@ -10,14 +10,12 @@ the last has ended.
 - against `sessions`, there: a plain `requests.Session` of each thread
 """
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from duel import NOT_SLOW, Rival, Round, fsyncs, play, rates, ratio, rounds, slow_disk, timed
+from duel import NOT_SLOW, Rival, Round, fsyncs, main, play, rates, ratio, rounds, slow_disk, timed
 from exchange import Stub
-from figures import Asked, Figure, Told, options, run
+from figures import Asked, Figure, Told
 from rivals import Account, bare, sessions
 from runs import configured, make_key, orders, requests_of, send_all, wires
 
@@ -101,10 +99,4 @@ def measure(asked: Asked, told: Told) -> None:
 
 
 if __name__ == "__main__":
-    parser = options(__doc__ or "")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    inner = parser.parse_args()
-    if inner.child:
-        child(json.loads(inner.child), inner.dir)
-    else:
-        run("pipeline", parser, measure)
+    main("pipeline", __doc__ or "", child, measure)

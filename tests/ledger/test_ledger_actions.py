@@ -1,7 +1,6 @@
 """Actions in the ledger: durable before they may be sent, chained, and what a dead run leaves."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,17 +20,6 @@ CREATE = ActionRecorded(kind=ActionKind.GROUP_CREATE, target="pins", body=LIMIT,
 ALL = ActionRecorded(kind=ActionKind.CANCEL_ALL, target="")
 MS = NOW_US // 1000
 LATER_US = NOW_US + 120_000_000
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with closing(running(path)) as ledger:
-        yield ledger
 
 
 def reopened(path: Path) -> Ledger:

@@ -42,11 +42,6 @@ def wrong(ledger: Ledger) -> dict[str, CheckRecord]:
     return {name: each for name, each in found.items() if not each.ok}
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
 def test_a_used_ledger_passes_every_check(path: Path) -> None:
     with closing(used(path)) as ledger:
         record_cancels(ledger, [1, 2], 5)

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,17 +20,6 @@ from oms.ledger.restore import restore
 from oms.lifecycle.states import CommandKind
 
 NOW = Now(NOW_US, NOW_US // 1000)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with closing(running(path)) as ledger:
-        yield ledger
 
 
 def rows(path: Path) -> list[tuple[str, str]]:

@@ -10,11 +10,6 @@ from oms.lifecycle.states import CommandState, OrderStatus
 from tests.ledger.ledgers import acknowledged, claimed, entries, recorded, running, tell
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
 @pytest.mark.fault(46)
 def test_an_order_id_of_another_order_is_doubt_and_rolls_nothing_back(path: Path) -> None:
     with closing(running(path)) as ledger:

@@ -22,18 +22,6 @@ from oms.lifecycle.states import CommandState, OrderStatus
 DAY_US = 24 * 3600 * 1_000_000
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with closing(running(path)) as ledger:
-        yield ledger
-        assert [each for each in check(ledger) if not each.ok] == []
-
-
 def rows(ledger: Ledger, table: str) -> int:
     with ledger.read() as connection:
         return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())

@@ -7,11 +7,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from ledgers import NOW_US, batch, entries, intent, opened, recorded, running
+from ledgers import NOW_US, batch, entries, intent, opened, recorded
 
 from oms.errors import InputError
 from oms.intake.intents import Intent
-from oms.ledger.check import check
 from oms.ledger.claim import Desk, Now, Scope
 from oms.ledger.ledger import Ledger
 from oms.ledger.record import CHUNK, find_batch, record
@@ -19,18 +18,6 @@ from oms.ledger.tray import Tray
 from oms.lifecycle.states import CommandState
 
 NOW = Now(NOW_US, NOW_US // 1000)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with closing(running(path)) as ledger:
-        yield ledger
-        assert [each for each in check(ledger) if not each.ok] == []
 
 
 def of(name: str, rows: int, *, own_ids: bool = True) -> list[Intent]:

@@ -125,11 +125,6 @@ for deadly in sorted({*range(1, total + 1, stride), total - 2, total - 1, total}
 STRIDE = 10
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
 def make(path: Path) -> None:
     """A ledger with orders, commands, events and fills, as one that has been used."""
     open_ledger(f"sqlite:///{path}", "sandbox", create=True, now_us=1).close()

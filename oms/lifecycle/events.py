@@ -43,7 +43,6 @@ class Claimed(Event, frozen=True, tag="claimed"):
     epoch: int
     signed_ms: int  # exchange clock; fixed here, signed once
     at_us: int  # our clock
-    batched: int = 1  # commands in the same request
 
 
 class Withdrawn(Event, frozen=True, tag="withdrawn"):

@@ -53,7 +53,7 @@ def traded_ledger(source: Path, directory: Path) -> Path:
         )
     first, last = connection.execute("SELECT min(ts_ms) - 1, max(ts_ms) + 1 FROM fills").fetchone()
     for at_ms in (first, last):
-        connection.execute("INSERT INTO balances VALUES (0, ?, 1000000000, 0)", (at_ms,))
+        connection.execute("INSERT INTO balances VALUES (0, ?, 1000000000, 0, NULL)", (at_ms,))
     connection.execute("COMMIT")
     connection.close()
     return path

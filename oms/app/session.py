@@ -296,7 +296,8 @@ class Session:
         """What the run before this one wrote in the last seconds: the exchange's bucket is not full after it."""
         now_us, now_ms = self.venue.clock.now_us(), self.venue.clock.now_ms()
         recent = exposure.recent_writes(self.ledger, now_ms - _REFILLED_MS)
-        self.venue.limiter.remember((now_us - (now_ms - ms) * 1000, _ENDPOINTS[kind]) for ms, kind in recent)
+        written = ((now_us - (now_ms - ms) * 1000, _ENDPOINTS[kind]) for ms, kind in recent)
+        self.venue.limiter.remember(written, now_us - _REFILLED_MS * 1000)
 
     def _persist(self, read: Callable[[], T], progress: Report) -> T | None:
         """Try a read again for as long as the run may wait for an exchange out of reach; None when interrupted."""

@@ -93,6 +93,10 @@ class TokenBucket:
         self._refill(now_us)
         self._held = max(0, self._held - cost * TOKEN)
 
+    def empty(self, at_us: int) -> None:
+        """Nothing was in it then."""
+        self._level, self._at_us = 0, at_us
+
     def spent(self, cost: int, at_us: int) -> None:
         """Tokens that were spent then without having been taken here: by an earlier process of the same account."""
         self._refill(at_us)
@@ -239,14 +243,18 @@ class Limiter:
         self._look(now_us)
         return wait_us
 
-    def remember(self, writes: Iterable[tuple[int, Endpoint]]) -> None:
-        """What earlier processes wrote, (our clock, endpoint) in the order of time: the bucket is not full after it.
+    def remember(self, writes: Iterable[tuple[int, Endpoint]], since_us: int) -> None:
+        """What earlier processes wrote since then, (our clock, endpoint) in the order of time.
 
-        Changes nothing once this process has written itself, since then it knows.
+        Where there was anything, the bucket counts as empty at `since_us`: what was written before is not told, and
+        a run at full speed leaves nothing in it. Changes nothing once this process has written itself, since then it
+        knows.
         """
         with self._lock:
             if self.write.is_untouched:
-                for at_us, endpoint in writes:
+                for n, (at_us, endpoint) in enumerate(writes):
+                    if n == 0:
+                        self.write.empty(since_us)
                     self.write.spent(self.costs.of_create if endpoint == CREATE else self.costs.of(endpoint), at_us)
 
     def drain_write(self, now_us: int) -> None:

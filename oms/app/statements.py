@@ -109,13 +109,12 @@ def _books(
     ledger: Ledger, shown: dict[Market, money.Shown], by: str = "market", instants: Collection[int] = ()
 ) -> Books:
     group = by if by in ("tag", "batch") else None
-    newest_ms = max((each.as_of_ms for each in shown.values()), default=None)
     return keep(
         money.trades(ledger, group),
         money.settlements(ledger),
         grouped=group is not None,
         daily=by == "day",
-        watch_ms=newest_ms,
+        watch_ms={market: each.as_of_ms for market, each in shown.items()},
         instants=instants,
     )
 

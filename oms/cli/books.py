@@ -58,7 +58,7 @@ def positions(invocation: Invocation, closed: bool, quotes: bool) -> None:
         for record in found:
             if record.agrees is False:
                 invocation.notes.warn(
-                    f"{record.ticker}: fills add up to {record.position}, the exchange shows {record.exchange_position}"
+                    f"{record.ticker}{_of(record.subaccount)}: fills add up to {record.position}, the exchange shows {record.exchange_position}"
                 )
 
 
@@ -137,3 +137,7 @@ def transfers(invocation: Invocation, limit: int | None) -> None:
 
     with invocation.oms() as oms:
         answer_list(invocation, TRANSFERS, limit, lambda at_most: oms.transfers(limit=at_most))
+
+
+def _of(subaccount: int) -> str:
+    return f" of subaccount {subaccount}" if subaccount else ""

@@ -84,7 +84,7 @@ class Books:
     closings: list[Closing] = field(default_factory=list)
     # By instant (ms) and subaccount; none where nothing was traded by then.
     standings: dict[int, dict[int, Standing]] = field(default_factory=dict)
-    # Where a position moved after `watch_ms`: every count it has had since.
+    # Where a position moved after the instant from which it is watched: every count it has had since.
     moved: dict[Market, set[int]] = field(default_factory=dict)
 
     def of_group(self, ticker: str, subaccount: int, group: str | None) -> Position:
@@ -126,21 +126,27 @@ class Books:
         return lines
 
 
+_NEVER_MS = 2**63
+_NOTHING_WATCHED: Mapping[Market, int] = {}
+
+
 def keep(
     trades: Iterable[TradeRow],
     settlements: Iterable[Settled] = (),
     *,
     grouped: bool = False,
     daily: bool = False,
-    watch_ms: int | None = None,
+    watch_ms: Mapping[Market, int] = _NOTHING_WATCHED,
     instants: Collection[int] = (),
 ) -> Books:
     """Keep books over trades in the order of time (ValueError if not) and settlements in any order.
 
     A settlement comes after the trades of its millisecond; one whose value is not known closes nothing. `instants` (ms)
-    are those to note the cash of, each at the end of its millisecond.
+    are those to note the cash of, each at the end of its millisecond; `watch_ms` from when on a market's counts are
+    kept.
     """
     books = Books()
+    first_watch_ms = min(watch_ms.values(), default=_NEVER_MS)
     positions = books.positions
     day = _day_taker(books) if daily else None
     later = _Later(books, settlements, instants, day, watch_ms)
@@ -161,13 +167,10 @@ def keep(
             day(ts_ms, 1, signed_e2, fee_e6, position.flow_e8 + position.basis_e8 - before_e8)
         if grouped:
             books.of_group(ticker, subaccount, group).trade(signed_e2, price_e6, fee_e6)
-        if watch_ms is not None and ts_ms > watch_ms:
+        if ts_ms > first_watch_ms and ts_ms > watch_ms.get(Market(ticker, subaccount), _NEVER_MS):
             books.moved.setdefault(Market(ticker, subaccount), {before_e2}).add(position.position_e2)
     later.catch_up(_NEVER_MS)
     return books
-
-
-_NEVER_MS = 2**63
 
 
 class _Later:
@@ -179,7 +182,7 @@ class _Later:
         settlements: Iterable[Settled],
         instants: Iterable[int],
         day: "_Taker | None",
-        watch_ms: int | None,
+        watch_ms: Mapping[Market, int],
     ) -> None:
         self._books = books
         self._day = day
@@ -232,7 +235,7 @@ def _day_taker(books: Books) -> _Taker:
     return take
 
 
-def _settle(books: Books, settled: Settled, take: _Taker | None, watch_ms: int | None) -> int:
+def _settle(books: Books, settled: Settled, take: _Taker | None, watch_ms: Mapping[Market, int]) -> int:
     """Close what is open; what that paid (dollars x 10^8)."""
     market = Market(settled.ticker, settled.subaccount)
     payout_e6 = settled.payout_e6
@@ -252,7 +255,7 @@ def _settle(books: Books, settled: Settled, take: _Taker | None, watch_ms: int |
         return 0
     if take is not None:
         take(settled.ts_ms, 0, 0, 0, realized_e8)
-    if watch_ms is not None and settled.ts_ms > watch_ms:
+    if settled.ts_ms > watch_ms.get(market, _NEVER_MS):
         books.moved.setdefault(market, {held_e2}).add(0)
     return paid_e8
 

@@ -46,8 +46,16 @@ def test_a_closed_position_need_not_be_shown() -> None:
 
 @pytest.mark.parametrize(("shown", "agrees"), [(1_000, True), (600, True), (0, False)])
 def test_a_reading_older_than_the_newest_fills_may_show_any_count_since(shown: int, agrees: bool) -> None:
-    books = keep([BUY, SELL], watch_ms=15)
+    books = keep([BUY, SELL], watch_ms={Market("A", 0): 15})
     (tie,) = tie_positions(books, {Market("A", 0): Seen(shown, 0, 0)})
+    assert tie.agrees is agrees
+
+
+@pytest.mark.parametrize(("read_ms", "agrees"), [(25, True), (35, False)])
+def test_each_position_is_held_against_its_own_reading(read_ms: int, agrees: bool) -> None:
+    """Subaccounts are read less often: another one's reading may be younger than this one's settlement."""
+    books = keep([BUY], [settled("A", 0, 30, 1_000_000)], watch_ms={Market("A", 0): read_ms, Market("B", 1): 1_000})
+    (tie,) = tie_positions(books, {Market("A", 0): Seen(BUY[2], 0, 0)})
     assert tie.agrees is agrees
 
 

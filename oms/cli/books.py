@@ -57,9 +57,9 @@ def positions(invocation: Invocation, closed: bool, quotes: bool) -> None:
         invocation.answer.done({"ok": True})
         for record in found:
             if record.agrees is False:
-                invocation.notes.warn(
-                    f"{record.ticker}{_of(record.subaccount)}: fills add up to {record.position}, the exchange shows {record.exchange_position}"
-                )
+                where = f"{record.ticker}{_of(record.subaccount)}"
+                theirs = record.exchange_position
+                invocation.notes.warn(f"{where}: fills add up to {record.position}, the exchange shows {theirs}")
 
 
 @click.command(cls=Command, short_help="Show profit and loss, and what does not tie out.")

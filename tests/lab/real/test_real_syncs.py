@@ -122,7 +122,7 @@ SENDERS = [
 SILENT = {
     *("withdraw", "orders", "why", "resolve", "unhalt", "groups", "breaks", "batches", "fills", "positions", "pnl"),
     *("balance", "settlements", "status", "limits", "markets", "export", "report", "config", "db", "verify", "doctor"),
-    *("help", "group settle"),
+    *("help", "group settle", "transfers"),
 }
 # Whose orders go to an exchange of their own, by lives of the commands above.
 PLAY = {"demo", "lab", "sandbox"}

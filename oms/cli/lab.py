@@ -1,5 +1,6 @@
 """`oms lab`: the crash laboratory's simulation, with a live counter, and one line that says what came of it."""
 
+import math
 import os
 import sys
 import time
@@ -42,6 +43,8 @@ def lab(
     """
     from oms.lab import crew
 
+    if not math.isfinite(minutes):
+        raise click.BadParameter(f"{minutes} is no time", param_hint="--minutes")
     first = int.from_bytes(os.urandom(4), "big") if seed is None else seed
     began = time.monotonic()
     with ExitStack() as stack:

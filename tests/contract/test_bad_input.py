@@ -195,6 +195,7 @@ CASES = [
     usage("an amend to too many", "more than 1000000000000", words=("amend", "kept-1", "--count", "1000000000001")),
     usage("a group limit of nothing", 'limit "0" is not above 0', words=("group", "create", "--limit", "0")),
     usage("a ttl of centuries", "--ttl", words=("submit", *flags(), "--ttl", "99999999999999999999")),
+    usage("a laboratory without an end", "nan is no time", words=("lab", "--minutes", "nan")),
     usage("a status that no market has", "unopened", words=("markets", "--status", "weird")),
 ]  # fmt: skip
 

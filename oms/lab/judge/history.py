@@ -148,6 +148,11 @@ def own_ids_are_no_proof_alone(case: Case) -> Said:
                     )
 
 
+def _may_be_in_effect(case: Case, event: Row) -> bool:
+    command = case.commands.get(event["command_key"])
+    return command is not None and command["state"] not in ("queued", "refused", "withdrawn")
+
+
 def nothing_goes_back(case: Case) -> Said:
     """I10."""
     ended: dict[int, str] = {}
@@ -155,6 +160,13 @@ def nothing_goes_back(case: Case) -> Said:
     most = {order["key"]: order["count_e2"] for order in case.ledger["orders"]}
     for event, said in case.history():
         key, seen = event["order_key"], said.get("order", said)
+        if (
+            key in most
+            and event["kind"] == "recorded"
+            and said.get("kind") == "amend"
+            and _may_be_in_effect(case, event)
+        ):
+            most[key] = max(most[key], said.get("count_e2") or 0)
         if event["kind"] not in _SHOWS or event["kind"] == "resolved" or key not in most:
             continue
         if seen.get("order_id") != _order_id(case, key):

@@ -143,10 +143,16 @@ class Reading(NamedTuple):
     held_e6: int = 0
     updated_ts: int | None = None  # Unix second of the balance's last change, where the exchange says it
 
-    @property
-    def second(self) -> int:
-        """What moved the balance before this second is in it, what moved it after is not; of the second, who knows."""
-        return self.as_of_ms // 1000 if self.updated_ts is None else self.updated_ts
+    def has(self, moved_ts: int) -> bool | None:
+        """Whether what moved the balance in that second is in it; None where that is the reading's own second.
+
+        Nothing is in it that came after its last change; all of the second of that is, once it was over.
+        """
+        own_ts = self.as_of_ms // 1000
+        newest_ts = own_ts if self.updated_ts is None else self.updated_ts
+        if moved_ts == newest_ts >= own_ts:
+            return None
+        return moved_ts <= newest_ts
 
 
 class Moved(NamedTuple):
@@ -222,10 +228,13 @@ def _with_moved(tie: BalanceTie, moved: Sequence[Moved], taken: set[int]) -> Bal
     """
     by_kind: dict[str, int] = {}
     charges_e6, gap_e8 = 0, tie.gap_e8
-    first, last = tie.earlier.second, tie.later.second
-    there = [(place, each) for place, each in enumerate(moved) if each.subaccount == tie.later.subaccount]
-    sure = [pair for pair in there if first < pair[1].moved_ts < last]
-    unsure = [pair for pair in there if pair[1].moved_ts in (first, last)]
+    sure: list[tuple[int, Moved]] = []
+    unsure: list[tuple[int, Moved]] = []
+    for place, each in enumerate(moved):
+        is_before, is_by_then = tie.earlier.has(each.moved_ts), tie.later.has(each.moved_ts)
+        if each.subaccount != tie.later.subaccount or is_before or is_by_then is False:
+            continue
+        (unsure if is_before is None or is_by_then is None else sure).append((place, each))
     for is_sure, pairs in ((True, sure), (False, unsure)):
         for place, each in pairs:
             left_e8 = gap_e8 - 100 * each.amount_e6

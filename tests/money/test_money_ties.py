@@ -194,6 +194,17 @@ def test_money_that_moved_is_between_the_readings_whose_balances_changed_before_
     assert (sure.moved_by, sure.unexplained_e8) == ({"withdrawal": -1_000_000}, 10**8)
 
 
+def test_money_that_moved_in_the_second_of_the_last_change_is_in_a_reading_made_after_that_second() -> None:
+    """Even where counting it leaves more to be explained: only the reading's own second leaves a choice."""
+    moved = [Moved(0, 58, "deposit", 10_000_000), Moved(0, 58, "withdrawal", -3_000_000)]
+    early, late = Reading(0, 26_859, 0, 0, 26), Reading(0, 59_297, 1_000_000_000, 0, 58)
+    (found,) = tie_balances([], [], [early, late], moved)
+    assert found.moved_by == {"deposit": 10_000_000, "withdrawal": -3_000_000}
+    assert found.unexplained_e8 == 100 * (1_000_000_000 - 7_000_000)
+    (after,) = tie_balances([], [], [late, Reading(0, 90_000, 1_000_000_000, 0, 58)], moved)
+    assert (after.moved_by, after.unexplained_e8) == ({}, 0)
+
+
 @pytest.mark.parametrize("balances", [(0, 0, 7), (0, 7, 7), (7, 7, 7)])
 def test_money_that_moved_in_the_second_of_a_reading_is_taken_once_where_it_explains(balances: tuple[int, ...]) -> None:
     moved = [Moved(0, 5, "deposit", 7)]

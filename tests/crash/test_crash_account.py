@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.crash import inspection
-from tests.crash.lives import Life, Nursery, World, copy_world, give_key, new_world, side_by_side
+from tests.crash.lives import Life, Nursery, World, copy_world, give_key, new_world, side_by_side, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -34,7 +34,19 @@ def place(world: World) -> None:
     """Three orders of ours that rest, and one that somebody else has placed."""
     placed = world.live("submit", world.file([bid(f"0.0{n}") for n in range(1, 4)]))
     assert placed.code == 0, placed
-    world.sandbox.create(client_order_id="theirs")
+    create(world, "theirs")
+
+
+def create(world: World, client_order_id: str) -> None:
+    """An order placed elsewhere; on return the listings, which lag, show it."""
+    created = world.sandbox.create(client_order_id=client_order_id)
+    assert created.ok, created
+    order_id = created.json()["order_id"]
+
+    def is_listed() -> bool:
+        return any(x["order_id"] == order_id for x in world.sandbox.call("GET", "/portfolio/orders").json()["orders"])
+
+    wait_for(is_listed)
 
 
 def place_and_see(world: World) -> None:
@@ -65,7 +77,7 @@ def double(world: World) -> None:
     first = next(order for order in world.sandbox.orders() if order["client_order_id"] != "theirs")
     path = f"/portfolio/events/orders/{first['order_id']}"
     assert world.sandbox.call("DELETE", path, market_ticker="SBXRAIN-A-T10").ok
-    assert world.sandbox.create(client_order_id=first["client_order_id"]).ok
+    create(world, first["client_order_id"])
     assert world.live("reconcile").code == 7
     assert world.live("unhalt").code == 0
 
